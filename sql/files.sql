@@ -1,0 +1,183 @@
+-- Files: heads say what is current, versions are the history and are never rewritten.
+
+-- Room on the page keeps the update of a head HOT: a save changes no indexed column.
+CREATE TABLE @extschema@.project_file_heads (
+    project_id   uuid        NOT NULL REFERENCES @extschema@.projects (id),
+    file_id      uuid        NOT NULL,
+    file_path    text        NOT NULL COLLATE "C",
+    version      integer     NOT NULL CHECK (version > 0),
+    content_hash bytea,
+    file_type    text        NOT NULL,
+    is_deleted   boolean     NOT NULL DEFAULT false,
+    snapshot_seq integer     NOT NULL CHECK (snapshot_seq > 0),
+    updated_at   timestamptz NOT NULL,
+    PRIMARY KEY (project_id, file_id),
+    CHECK (is_deleted = (content_hash IS NULL))
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX project_file_heads_live_path
+    ON @extschema@.project_file_heads (project_id, file_path) WHERE NOT is_deleted;
+CREATE INDEX project_file_heads_deleted_path
+    ON @extschema@.project_file_heads (project_id, file_path, updated_at) WHERE is_deleted;
+COMMENT ON TABLE @extschema@.project_file_heads IS
+    'One row a file (file_id survives renames): its present path and current version. The only file row that is ever updated.';
+
+CREATE TABLE @extschema@.project_file_versions (
+    project_id   uuid        NOT NULL,
+    file_id      uuid        NOT NULL,
+    version      integer     NOT NULL CHECK (version > 0),
+    id           uuid        NOT NULL,
+    file_path    text        NOT NULL COLLATE "C",
+    file_type    text        NOT NULL,
+    content      text,
+    content_hash bytea,
+    size_bytes   integer     NOT NULL CHECK (size_bytes >= 0),
+    is_deleted   boolean     NOT NULL DEFAULT false,
+    snapshot_seq integer     NOT NULL CHECK (snapshot_seq > 0),
+    change_xid   xid8        NOT NULL,
+    created_by   uuid,
+    created_at   timestamptz NOT NULL,
+    PRIMARY KEY (project_id, file_id, version),
+    FOREIGN KEY (project_id, file_id) REFERENCES @extschema@.project_file_heads (project_id, file_id),
+    CHECK (is_deleted = (content IS NULL) AND is_deleted = (content_hash IS NULL))
+);
+CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
+COMMENT ON TABLE @extschema@.project_file_versions IS
+    'Append-only history: versions 1, 2, 3 … of every file, tombstones (is_deleted) included.';
+COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
+    'The path this version was saved under; the file''s present path is its head''s.';
+
+CREATE FUNCTION @extschema@.refuse_history_rewrite() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';
+COMMENT ON FUNCTION @extschema@.refuse_history_rewrite() IS
+    'Trigger: lets nobody but the extension''s own functions update, delete or truncate file versions (42501).';
+CREATE TRIGGER refuse_history_rewrite
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.project_file_versions
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
+
+-- A UNION ALL of constants, not a comparison: is_current_version then prunes a branch at planning
+-- time whatever form the client's condition takes.
+CREATE VIEW @extschema@.project_files WITH (security_invoker = true) AS
+SELECT v.id,
+       h.project_id,
+       h.file_path,
+       v.content,
+       v.file_type,
+       v.version,
+       pg_catalog.encode(v.content_hash, 'hex') AS content_hash,
+       v.size_bytes,
+       true AS is_current_version,
+       v.is_deleted,
+       v.created_by,
+       v.created_by AS last_modified_by,
+       v.created_at,
+       v.created_at AS updated_at
+  FROM @extschema@.project_file_heads h
+  JOIN @extschema@.project_file_versions v
+    ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = h.version
+ WHERE NOT h.is_deleted
+UNION ALL
+SELECT v.id,
+       h.project_id,
+       h.file_path,
+       v.content,
+       v.file_type,
+       v.version,
+       pg_catalog.encode(v.content_hash, 'hex'),
+       v.size_bytes,
+       false,
+       v.is_deleted,
+       v.created_by,
+       v.created_by,
+       v.created_at,
+       v.created_at
+  FROM @extschema@.project_file_heads h
+  JOIN @extschema@.project_file_versions v
+    ON v.project_id = h.project_id AND v.file_id = h.file_id
+ WHERE h.is_deleted OR v.version <> h.version;
+COMMENT ON VIEW @extschema@.project_files IS
+    'One row a file version under the file''s present path; is_current_version is true for exactly one version of a live file. Read it under row level security.';
+
+CREATE FUNCTION @extschema@.atomic_upsert_project_file(
+    project_uuid     uuid,
+    p_file_path      text,
+    p_content        text,
+    p_file_type      text,
+    expected_version integer DEFAULT NULL
+) RETURNS @extschema@.project_files
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'atomic_upsert_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.atomic_upsert_project_file(uuid, text, text, text, integer) IS
+    'Saves a file as its next version. expected_version: NULL, last writer wins; N, the current version must be N; 0, the file must not exist. Content and type equal to the current ones save nothing. Errors: 22023, 42501, PT404, PT409, 40001.';
+
+CREATE FUNCTION @extschema@.delete_project_file(
+    p_project_id       uuid,
+    p_file_path        text,
+    p_expected_version integer DEFAULT NULL
+) RETURNS @extschema@.project_files
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'delete_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.delete_project_file(uuid, text, integer) IS
+    'Deletes a file by saving a tombstone as its next version; the history stays. Errors: 22023, 42501, PT404, PT409, 40001.';
+
+CREATE FUNCTION @extschema@.move_project_file(
+    p_project_id       uuid,
+    p_from_path        text,
+    p_to_path          text,
+    p_expected_version integer DEFAULT NULL
+) RETURNS @extschema@.project_files
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'move_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.move_project_file(uuid, text, text, integer) IS
+    'Renames a file as its next version; its history follows. PT409 when the new path is taken by a live file. Errors: 22023, 42501, PT404, PT409, 40001.';
+
+CREATE FUNCTION @extschema@.get_current_project_files(project_uuid uuid)
+    RETURNS TABLE (
+        file_path    text,
+        content      text,
+        file_type    text,
+        version      integer,
+        content_hash text,
+        updated_at   timestamptz
+    )
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'get_current_project_files_wrapper';
+COMMENT ON FUNCTION @extschema@.get_current_project_files(uuid) IS
+    'All live files of a project with their content, by path. Errors: 22023, 42501, PT404.';
+
+CREATE FUNCTION @extschema@.get_project_file(
+    p_project_id uuid,
+    p_file_path  text,
+    p_version    integer DEFAULT NULL
+) RETURNS @extschema@.project_files
+    LANGUAGE c STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'get_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_file(uuid, text, integer) IS
+    'A file as it is now, or as its version N was (also of a deleted file). Errors: 22023, 42501, PT404.';
+
+CREATE FUNCTION @extschema@.get_project_file_history(
+    p_project_id     uuid,
+    p_file_path      text,
+    p_limit          integer DEFAULT 50,
+    p_before_version integer DEFAULT NULL
+) RETURNS TABLE (
+        version            integer,
+        file_path          text,
+        file_type          text,
+        content_hash       text,
+        size_bytes         integer,
+        is_current_version boolean,
+        is_deleted         boolean,
+        created_by         uuid,
+        created_at         timestamptz
+    )
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'get_project_file_history_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_file_history(uuid, text, integer, integer) IS
+    'A file''s versions, newest first, each with the path it was saved under; the next page starts before the last version seen. Errors: 22023, 42501, PT404.';

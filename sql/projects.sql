@@ -1,0 +1,96 @@
+-- Projects, who may work on them, and the memory that turns a double click into one project.
+
+CREATE TABLE @extschema@.projects (
+    id                   uuid        NOT NULL,
+    owner_id             uuid        NOT NULL,
+    name                 text        NOT NULL,
+    framework            text        NOT NULL,
+    config               jsonb       NOT NULL DEFAULT '{}',
+    created_by_service   text        NOT NULL DEFAULT 'worker-service',
+    build_status         text        NOT NULL DEFAULT 'idle'
+        CHECK (build_status IN ('idle', 'building', 'deployed', 'failed')),
+    current_build_id     text        COLLATE "C",
+    current_version_id   text        COLLATE "C",
+    last_build_started   timestamptz,
+    last_build_completed timestamptz,
+    snapshot_seq         integer     NOT NULL DEFAULT 1 CHECK (snapshot_seq > 0),
+    created_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    updated_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (id)
+) WITH (fillfactor = 70);
+CREATE INDEX projects_owner_id ON @extschema@.projects (owner_id);
+COMMENT ON TABLE @extschema@.projects IS
+    'One row a project. Written by the functions only; current_version_id is NULL until a build succeeded.';
+COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
+    'Stamp given to file versions saved now. Making a project version records it and adds one.';
+
+CREATE TABLE @extschema@.project_members (
+    project_id uuid        NOT NULL REFERENCES @extschema@.projects (id),
+    user_id    uuid        NOT NULL,
+    role       text        NOT NULL CHECK (role IN ('viewer', 'editor', 'owner')),
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (project_id, user_id)
+);
+CREATE INDEX project_members_user_id ON @extschema@.project_members (user_id);
+COMMENT ON TABLE @extschema@.project_members IS
+    'Who may work on a project: viewers read, editors save and build, owners manage members and delete. projects.owner_id is an owner with or without a row here.';
+
+-- No foreign key to projects: the table belongs to owners, not to projects.
+CREATE TABLE @extschema@.project_idempotency_keys (
+    owner_id         uuid        NOT NULL,
+    key              text        NOT NULL COLLATE "C",
+    request_hash     bytea       NOT NULL,
+    project_id       uuid        NOT NULL,
+    version_id       text        NOT NULL COLLATE "C",
+    build_id         text        NOT NULL COLLATE "C",
+    build_metrics_id bigint      NOT NULL,
+    ai_session_id    text        NOT NULL COLLATE "C",
+    created_xid      xid8        NOT NULL,
+    created_at       timestamptz NOT NULL,
+    PRIMARY KEY (owner_id, key)
+);
+CREATE INDEX project_idempotency_keys_project_id ON @extschema@.project_idempotency_keys (project_id);
+COMMENT ON TABLE @extschema@.project_idempotency_keys IS
+    'What the first create_complete_project call of an owner with a key returned. Keys that start with double-click: are the extension''s own memory of recent calls without a key.';
+
+CREATE FUNCTION @extschema@.create_complete_project(
+    p_user_id         uuid DEFAULT NULL,
+    p_framework       text DEFAULT 'react',
+    p_prompt          text DEFAULT NULL,
+    p_name            text DEFAULT 'Untitled Project',
+    p_idempotency_key text DEFAULT NULL
+) RETURNS TABLE (
+    project_id       uuid,
+    version_id       text,
+    build_id         text,
+    build_metrics_id bigint,
+    created          boolean,
+    ai_session_id    text
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'create_complete_project_wrapper';
+COMMENT ON FUNCTION @extschema@.create_complete_project(uuid, text, text, text, text) IS
+    'Project, first build, metrics and AI-time session in one transaction, or nothing. The same key, or a double click, returns the first call''s IDs with created = false. Errors: 22023, 42501, 40001.';
+
+CREATE FUNCTION @extschema@.add_project_member(p_project_id uuid, p_user_id uuid, p_role text)
+    RETURNS @extschema@.project_members
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'add_project_member_wrapper';
+COMMENT ON FUNCTION @extschema@.add_project_member(uuid, uuid, text) IS
+    'Gives a user a role (viewer, editor, owner) in a project, or changes it. Owners only. Errors: 22023, 42501, PT404.';
+
+CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id uuid) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
+COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
+    'Takes a user out of a project; false when they were no member. No save of theirs commits after it returned and committed. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
+
+CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'delete_project_wrapper';
+COMMENT ON FUNCTION @extschema@.delete_project(uuid) IS
+    'Deletes a project with all its files, history, versions and builds, for good; true. Owners only. Errors: 42501, PT404.';

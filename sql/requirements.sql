@@ -1,0 +1,11 @@
+-- What the database must offer before anything is created.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'pg_versioned needs a database with encoding UTF8, this one has %',
+            pg_catalog.getdatabaseencoding()
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Create a database with ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END
+$$;

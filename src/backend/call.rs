@@ -1,0 +1,89 @@
+//! A call of one of our SQL functions: where the extension lives, who owns it, and the answer's row type.
+
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+
+use super::RoleId;
+use super::raise::raise;
+use crate::error::Error;
+
+/// The function being called, as the catalogue has it now. Looked up afresh at every call (one syscache
+/// probe each), so nothing goes stale when the extension is dropped and created again elsewhere.
+pub struct Call {
+    pub(super) fcinfo: pg_sys::FunctionCallInfo,
+    /// Name of the extension's schema, quoted for use in SQL.
+    pub schema: String,
+    /// The role all writing runs as.
+    pub owner: RoleId,
+    pub(super) result_type: pg_sys::Oid,
+}
+
+impl Call {
+    /// Reads the entry of the function that `fcinfo` is a call of.
+    pub fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        unsafe {
+            let function = (*(*fcinfo).flinfo).fn_oid;
+            let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as _, function.into());
+            assert!(!tuple.is_null(), "function {function:?} is not in the catalogue");
+            let entry = &*(pg_sys::GETSTRUCT(tuple) as *const pg_sys::FormData_pg_proc);
+            let (namespace, owner, result_type) = (entry.pronamespace, entry.proowner, entry.prorettype);
+            pg_sys::ReleaseSysCache(tuple);
+            let name = pg_sys::get_namespace_name(namespace);
+            assert!(!name.is_null(), "schema {namespace:?} is not in the catalogue");
+            let quoted = core::ffi::CStr::from_ptr(pg_sys::quote_identifier(name));
+            Call { fcinfo, schema: quoted.to_string_lossy().into_owned(), owner, result_type }
+        }
+    }
+
+    /// Runs the body of a function that answers with a row or a set, and raises its error.
+    pub fn answer(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<Answer, Error>) -> Answer {
+        Self::run(fcinfo, body)
+    }
+
+    /// Runs the body of a function that answers with a plain value, and raises its error.
+    pub fn run<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> T {
+        let result = body(&Call::new(fcinfo));
+        match result {
+            Ok(value) => value,
+            Err(error) => raise(error),
+        }
+    }
+
+    /// Memory that lives as long as the query that calls, for caches of one query.
+    pub fn query_cache<T: 'static>(&self, make: impl FnOnce() -> T) -> &mut T {
+        unsafe {
+            let flinfo = (*self.fcinfo).flinfo;
+            if (*flinfo).fn_extra.is_null() {
+                let mut context = pgrx::PgMemoryContexts::For((*flinfo).fn_mcxt);
+                (*flinfo).fn_extra = context.leak_and_drop_on_delete(make()).cast();
+            }
+            &mut *(*flinfo).fn_extra.cast::<T>()
+        }
+    }
+}
+
+/// What a function answers with: a composite value, the rows already put into its result set, or the
+/// nothing a trigger returns.
+pub struct Answer(pub(super) pg_sys::Datum);
+
+impl Answer {
+    /// For set-returning functions, whose rows are in the call's result set already, and for triggers.
+    pub const DONE: Answer = Answer(pg_sys::Datum::null());
+}
+
+unsafe impl BoxRet for Answer {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        unsafe { fcinfo.return_raw_datum(self.0) }
+    }
+}
+
+// Required by #[pg_extern]; the declarations in sql/ name the real types.
+unsafe impl SqlTranslatable for Answer {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Answer);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("record"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("record")));
+}

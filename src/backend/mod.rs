@@ -1,0 +1,22 @@
+//! Everything that touches Postgres' C API; no `unsafe` lives outside this folder.
+//!
+//! Postgres reports errors by `longjmp`; pgrx turns those into panics that unwind through here, so nothing
+//! in this crate holds a Rust lock or half-changed state across a call into Postgres.
+
+mod bindings;
+mod call;
+mod raise;
+mod rows;
+mod session;
+mod spi;
+
+pub use call::{Answer, Call};
+pub use rows::{one_row, query_into_result};
+pub use session::{
+    Lock, Owner, advisory_lock, as_owner, bypasses_rls, clock, current_xid, fixed_snapshot, hash_key, is_superuser,
+    json_time, local_transaction_id, log_logical_message, notify, role_name, roles, setting, undo_on_unique_violation,
+};
+pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};
+
+/// Oid of a role.
+pub type RoleId = pgrx::pg_sys::Oid;

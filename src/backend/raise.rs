@@ -1,0 +1,58 @@
+//! Raises [`Error`]s as Postgres errors, with SQLSTATEs that pgrx' closed enum of codes does not know.
+
+use core::ffi::{CStr, c_char, c_int};
+
+use pgrx::PgLogLevel;
+use pgrx::pg_sys::AsPgCStr;
+
+use crate::error::Error;
+
+unsafe extern "C-unwind" {
+    fn errstart(elevel: c_int, domain: *const c_char) -> bool;
+    fn errcode(sqlerrcode: c_int) -> c_int;
+    fn errmsg(fmt: *const c_char, ...) -> c_int;
+    fn errdetail(fmt: *const c_char, ...) -> c_int;
+    fn errhint(fmt: *const c_char, ...) -> c_int;
+    fn errfinish(filename: *const c_char, lineno: c_int, funcname: *const c_char);
+}
+
+/// Ends the call with `error`.
+///
+/// `errfinish` leaves by `longjmp`, so whatever needs dropping is gone before it is called: this function
+/// owns the error, and its callers are the `#[pg_extern]` functions themselves, called in tail position.
+pub fn raise(error: Error) -> ! {
+    const TEXT: &CStr = c"%s";
+    let code = packed(error.sqlstate());
+    let message = error.to_string().as_pg_cstr();
+    let detail = error.detail().map_or(std::ptr::null_mut(), |d| d.as_pg_cstr());
+    let hint = error.hint().map_or(std::ptr::null_mut(), |h| h.as_pg_cstr());
+    drop(error);
+    unsafe {
+        errstart(PgLogLevel::ERROR as c_int, std::ptr::null());
+        errcode(code);
+        errmsg(TEXT.as_ptr(), message);
+        if !detail.is_null() {
+            errdetail(TEXT.as_ptr(), detail);
+        }
+        if !hint.is_null() {
+            errhint(TEXT.as_ptr(), hint);
+        }
+        errfinish(c"pg_versioned".as_ptr(), 0, std::ptr::null());
+    }
+    unreachable!("errfinish returned from an ERROR")
+}
+
+/// Five characters as Postgres packs them, six bits each (`MAKE_SQLSTATE` in elog.h).
+fn packed(sqlstate: &str) -> c_int {
+    sqlstate.bytes().enumerate().fold(0, |code, (i, c)| code | ((c_int::from(c) - 0x30) & 0x3f) << (6 * i))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn packs_as_postgres_does() {
+        assert_eq!(super::packed("40001"), pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE as i32);
+        assert_eq!(super::packed("22023"), pgrx::PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE as i32);
+        assert_eq!(super::packed("55P03"), pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE as i32);
+    }
+}

@@ -1,0 +1,79 @@
+//! Rows built from known values, and query results sent straight into a function's result set.
+
+use pgrx::pg_sys;
+
+use super::spi::{Db, Statement, Value};
+use super::{Answer, Call, bindings};
+
+impl Call {
+    /// A value of the function's composite result type, from its columns in order. To be called inside
+    /// [`connect`](super::connect), whose memory the value then outlives.
+    pub fn row(&self, columns: &[Value]) -> Answer {
+        let (mut datums, mut nulls) = split(columns);
+        unsafe {
+            let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
+            assert_eq!((*desc).natts as usize, columns.len(), "columns of the result type");
+            let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            let datum = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
+            if (*desc).tdrefcount >= 0 {
+                pg_sys::DecrTupleDescRefCount(desc);
+            }
+            Answer(pg_sys::SPI_datumTransfer(datum, false, -1))
+        }
+    }
+}
+
+/// Answers a set-returning function with one row.
+pub fn one_row(call: &Call, columns: &[Value]) -> Answer {
+    let (mut datums, mut nulls) = split(columns);
+    unsafe {
+        let set = result_set(call);
+        assert_eq!((*(*set).setDesc).natts as usize, columns.len(), "columns of the result set");
+        pg_sys::tuplestore_putvalues((*set).setResult, (*set).setDesc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+    }
+    Answer::DONE
+}
+
+/// Answers a set-returning function with a query's rows, which go into the result set one by one: however
+/// large the set is, it spills to disk rather than fill memory.
+pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, args: &[Value]) -> Answer {
+    let plan = db.plan(statement, args);
+    unsafe {
+        let set = result_set(call);
+        let params = pg_sys::makeParamList(args.len() as _);
+        let slots = (*params).params.as_mut_slice(args.len());
+        for (slot, arg) in slots.iter_mut().zip(args) {
+            slot.value = arg.datum.unwrap_or(pg_sys::Datum::null());
+            slot.isnull = arg.datum.is_none();
+            slot.pflags = pg_sys::PARAM_FLAG_CONST as _;
+            slot.ptype = arg.oid;
+        }
+        let receiver = bindings::CreateTuplestoreDestReceiver();
+        bindings::SetTuplestoreDestReceiverParams(
+            receiver,
+            (*set).setResult,
+            (*(*set).econtext).ecxt_per_query_memory,
+            true,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+        );
+        let options = pg_sys::SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() };
+        let status = pg_sys::SPI_execute_plan_extended(plan, &options);
+        assert!(status >= 0, "SPI_execute_plan_extended answered {status}");
+        if let Some(destroy) = (*receiver).rDestroy {
+            destroy(receiver);
+        }
+    }
+    Answer::DONE
+}
+
+unsafe fn result_set(call: &Call) -> *mut pg_sys::ReturnSetInfo {
+    unsafe {
+        pg_sys::InitMaterializedSRF(call.fcinfo, 0);
+        (*call.fcinfo).resultinfo.cast()
+    }
+}
+
+fn split(columns: &[Value]) -> (Vec<pg_sys::Datum>, Vec<bool>) {
+    columns.iter().map(|v| (v.datum.unwrap_or(pg_sys::Datum::null()), v.datum.is_none())).unzip()
+}

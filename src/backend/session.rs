@@ -1,0 +1,173 @@
+//! The session and its transaction: roles, settings, clock, locks, notifications.
+
+use core::ffi::{CStr, c_int};
+use std::ffi::CString;
+
+use pgrx::{IntoDatum, PgSqlErrorCode, PgTryBuilder, direct_function_call, pg_sys};
+
+use super::spi::Timestamp;
+use super::{Call, RoleId, bindings};
+
+/// Proof that the code runs with the rights of the extension's owner.
+pub struct Owner(());
+
+/// Runs `body` as the extension's owner, and goes back. An error on the way leaves the switch to the abort
+/// of its transaction or subtransaction, which restores both values.
+pub fn as_owner<R>(call: &Call, body: impl FnOnce(&Owner) -> R) -> R {
+    unsafe {
+        let (mut role, mut context) = (pg_sys::InvalidOid, 0);
+        pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
+        pg_sys::SetUserIdAndSecContext(call.owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int);
+        let result = body(&Owner(()));
+        pg_sys::SetUserIdAndSecContext(role, context);
+        result
+    }
+}
+
+/// The roles of a session: who runs the code at hand, who `SET ROLE` chose, and who logged in.
+#[derive(Clone, Copy)]
+pub struct Roles {
+    pub current: RoleId,
+    pub outer: RoleId,
+    pub session: RoleId,
+}
+
+pub fn roles() -> Roles {
+    unsafe {
+        Roles { current: pg_sys::GetUserId(), outer: pg_sys::GetOuterUserId(), session: pg_sys::GetSessionUserId() }
+    }
+}
+
+pub fn is_superuser(role: RoleId) -> bool {
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// Superusers count as well.
+pub fn bypasses_rls(role: RoleId) -> bool {
+    unsafe { pg_sys::has_bypassrls_privilege(role) }
+}
+
+pub fn role_name(role: RoleId) -> Option<String> {
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+/// A setting by name; `None` when it is unset or empty.
+pub fn setting(name: &CStr) -> Option<String> {
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        let text = (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())?;
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The wall clock now, not the transaction's start.
+pub fn clock() -> Timestamp {
+    Timestamp(unsafe { pg_sys::GetCurrentTimestamp() })
+}
+
+/// A moment as JSON has it, in UTC.
+pub fn json_time(time: Timestamp) -> String {
+    let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
+    let utc: c_int = 0;
+    unsafe {
+        let datum = pg_sys::Datum::from(time.0);
+        let text = pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), datum, pg_sys::TIMESTAMPTZOID, &utc);
+        CStr::from_ptr(text).to_string_lossy().into_owned()
+    }
+}
+
+/// The transaction's id, which a writing transaction has anyway.
+pub fn current_xid() -> u64 {
+    unsafe { pg_sys::GetTopFullTransactionId().value }
+}
+
+/// A number that no two transactions of this backend share (for a very long time).
+pub fn local_transaction_id() -> u32 {
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return (*pg_sys::MyProc).lxid;
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        return (*pg_sys::MyProc).vxid.lxid;
+    }
+}
+
+/// REPEATABLE READ or above: the transaction's snapshot is fixed, no lock makes it fresher.
+pub fn fixed_snapshot() -> bool {
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int }
+}
+
+/// How an advisory lock is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    Shared,
+    Exclusive,
+}
+
+/// Waits for an advisory lock and holds it until the transaction (or savepoint) ends.
+pub fn advisory_lock(key: i64, lock: Lock) {
+    let function = match lock {
+        Lock::Shared => pg_sys::pg_advisory_xact_lock_shared_int8,
+        Lock::Exclusive => pg_sys::pg_advisory_xact_lock_int8,
+    };
+    unsafe { direct_function_call::<()>(function, &[key.into_datum()]) };
+}
+
+/// `hashtextextended(text, 0)`.
+pub fn hash_key(text: &str) -> i64 {
+    unsafe { bindings::hash_bytes_extended(text.as_ptr(), text.len() as c_int, 0) as i64 }
+}
+
+/// `NOTIFY`, delivered when the transaction commits.
+pub fn notify(channel: &str, payload: &str) {
+    with_c_strings(channel, payload, |channel, payload| unsafe {
+        bindings::Async_Notify(channel.as_ptr(), payload.as_ptr())
+    });
+}
+
+/// `pg_logical_emit_message(true, prefix, message)`.
+pub fn log_logical_message(prefix: &str, message: &str) {
+    with_c_strings(prefix, message, |prefix, text| unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        {
+            bindings::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true);
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        {
+            bindings::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true, false);
+        }
+    });
+}
+
+fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> R {
+    let (a, b) = (CString::new(a).expect("no NUL in SQL text"), CString::new(b).expect("no NUL in SQL text"));
+    body(&a, &b)
+}
+
+/// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into a unique
+/// constraint. Any other error goes on its way.
+pub fn undo_on_unique_violation<R>(body: impl FnOnce() -> R) -> Option<R> {
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let resources = pg_sys::CurrentResourceOwner;
+        let restore = || {
+            pg_sys::CurrentMemoryContext = context;
+            pg_sys::CurrentResourceOwner = resources;
+        };
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let body = std::panic::AssertUnwindSafe(body);
+        let result = PgTryBuilder::new(move || Some({ body }.0()))
+            .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| None)
+            .execute();
+        if result.is_some() {
+            pg_sys::ReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        restore();
+        result
+    }
+}

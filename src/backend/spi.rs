@@ -1,0 +1,210 @@
+//! Statements of our own, run through SPI with plans that are prepared once a backend.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CString;
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::{FromDatum, IntoDatum, Uuid};
+
+use super::Call;
+
+/// A statement written once, as a `static`. `{s}` in its text stands for the extension's schema.
+pub struct Statement(&'static str);
+
+impl Statement {
+    pub const fn new(sql: &'static str) -> Self {
+        Statement(sql)
+    }
+}
+
+/// Microseconds since 2000-01-01 00:00 UTC, Postgres' own `timestamptz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+/// A typed parameter of a statement.
+#[derive(Clone, Copy)]
+pub struct Value {
+    pub(super) oid: Oid,
+    pub(super) datum: Option<pg_sys::Datum>,
+}
+
+impl Value {
+    /// A 64-bit transaction id.
+    pub fn xid8(xid: u64) -> Self {
+        Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)) }
+    }
+}
+
+macro_rules! value_from {
+    ($($type:ty => $oid:ident, $v:ident -> $datum:expr;)*) => {$(
+        impl From<$type> for Value {
+            fn from($v: $type) -> Self {
+                Value { oid: pg_sys::$oid, datum: $datum }
+            }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(v: Option<$type>) -> Self {
+                v.map_or(Value { oid: pg_sys::$oid, datum: None }, Value::from)
+            }
+        }
+    )*};
+}
+
+value_from! {
+    Uuid => UUIDOID, v -> v.into_datum();
+    &str => TEXTOID, v -> v.into_datum();
+    &[u8] => BYTEAOID, v -> v.into_datum();
+    i32 => INT4OID, v -> v.into_datum();
+    i64 => INT8OID, v -> v.into_datum();
+    f64 => FLOAT8OID, v -> v.into_datum();
+    bool => BOOLOID, v -> v.into_datum();
+    Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
+}
+
+struct Plans {
+    schema: String,
+    by_statement: HashMap<*const Statement, pg_sys::SPIPlanPtr>,
+}
+
+thread_local! {
+    static PLANS: RefCell<Plans> = RefCell::new(Plans { schema: String::new(), by_statement: HashMap::new() });
+}
+
+/// An open SPI connection.
+pub struct Db<'c> {
+    schema: &'c str,
+}
+
+/// Runs `body` with an SPI connection. Values that must outlive it are copied out by [`Rows`].
+pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
+    unsafe {
+        pg_sys::SPI_connect();
+        let result = body(&Db { schema: &call.schema });
+        pg_sys::SPI_finish();
+        result
+    }
+}
+
+impl Db<'_> {
+    /// Runs a statement with a fresh snapshot: under READ COMMITTED it sees what committed before now,
+    /// also when the calling statement began earlier. Required after every lock.
+    pub fn run(&self, statement: &'static Statement, args: &[Value]) -> Rows {
+        self.execute(statement, args, false)
+    }
+
+    /// Runs a query with the calling statement's snapshot, for readers; allowed on a standby.
+    pub fn read(&self, statement: &'static Statement, args: &[Value]) -> Rows {
+        self.execute(statement, args, true)
+    }
+
+    fn execute(&self, statement: &'static Statement, args: &[Value], read_only: bool) -> Rows {
+        let plan = self.plan(statement, args);
+        let mut datums: Vec<_> = args.iter().map(|v| v.datum.unwrap_or(pg_sys::Datum::null())).collect();
+        let nulls: Vec<_> = args.iter().map(|v| if v.datum.is_some() { b' ' } else { b'n' } as _).collect();
+        unsafe {
+            let status = pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
+            assert!(status >= 0, "SPI_execute_plan answered {status}");
+            Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }
+        }
+    }
+
+    pub(super) fn plan(&self, statement: &'static Statement, args: &[Value]) -> pg_sys::SPIPlanPtr {
+        if let Some(plan) = self.kept_plan(statement) {
+            return plan;
+        }
+        let sql = CString::new(statement.0.replace("{s}", self.schema)).expect("our statements have no NUL");
+        let mut types: Vec<Oid> = args.iter().map(|v| v.oid).collect();
+        let plan = unsafe {
+            let plan = pg_sys::SPI_prepare(sql.as_ptr(), types.len() as _, types.as_mut_ptr());
+            assert!(!plan.is_null(), "SPI_prepare refused a statement");
+            pg_sys::SPI_keepplan(plan);
+            plan
+        };
+        PLANS.with_borrow_mut(|plans| plans.by_statement.insert(statement, plan));
+        plan
+    }
+
+    /// Plans name their schema, so they are dropped together when the extension turns up in another.
+    fn kept_plan(&self, statement: &'static Statement) -> Option<pg_sys::SPIPlanPtr> {
+        let stale = PLANS.with_borrow_mut(|plans| {
+            if plans.schema == self.schema {
+                return Vec::new();
+            }
+            plans.schema = self.schema.to_owned();
+            plans.by_statement.drain().map(|(_, plan)| plan).collect()
+        });
+        for plan in stale {
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+        PLANS.with_borrow(|plans| plans.by_statement.get(&(statement as *const _)).copied())
+    }
+}
+
+/// The rows a statement answered with.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+}
+
+impl Rows {
+    /// Number of rows returned, or affected where the statement returns none.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Column `column` (from 1) of row `row` (from 0); `None` is SQL's NULL.
+    ///
+    /// # Panics
+    /// When there is no such row, or the column is not of the type asked for: our statements are fixed.
+    pub fn get<T: FromDatum>(&self, row: usize, column: usize) -> Option<T> {
+        unsafe {
+            let (datum, is_null) = self.datum(row, column);
+            T::from_polymorphic_datum(datum, is_null, pg_sys::SPI_gettypeid((*self.table).tupdesc, column as _))
+        }
+    }
+
+    /// A column that is declared NOT NULL.
+    pub fn value<T: FromDatum>(&self, row: usize, column: usize) -> T {
+        self.get(row, column).unwrap_or_else(|| panic!("column {column} is null"))
+    }
+
+    /// A `timestamptz` column.
+    pub fn time(&self, row: usize, column: usize) -> Option<Timestamp> {
+        unsafe {
+            let (datum, is_null) = self.datum(row, column);
+            (!is_null).then(|| Timestamp(datum.value() as i64))
+        }
+    }
+
+    /// A composite column of the first row, as the function's answer.
+    pub fn composite(&self, column: usize) -> super::Answer {
+        unsafe {
+            let (datum, is_null) = self.datum(0, column);
+            assert!(!is_null, "composite column {column} is null");
+            super::Answer(pg_sys::SPI_datumTransfer(datum, false, -1))
+        }
+    }
+
+    unsafe fn datum(&self, row: usize, column: usize) -> (pg_sys::Datum, bool) {
+        assert!(!self.table.is_null() && row < self.count, "no row {row}");
+        unsafe {
+            let mut is_null = false;
+            let tuple = *(*self.table).vals.add(row);
+            let datum = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as _, &mut is_null);
+            (datum, is_null)
+        }
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        if !self.table.is_null() {
+            unsafe { pg_sys::SPI_freetuptable(self.table) };
+        }
+    }
+}

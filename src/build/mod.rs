@@ -1,0 +1,61 @@
+//! Builds: attempts that become a version only by succeeding.
+
+mod ai_time;
+mod finish;
+mod start;
+
+pub use finish::{Ended, end};
+pub use start::{MAX_FRAMEWORK_BYTES, MAX_PROMPT_BYTES, NewBuild, Started, begin};
+
+use pgrx::Uuid;
+
+use crate::backend::Statement;
+use crate::error::Error;
+use crate::id::abridged;
+use crate::input;
+use crate::project::Held;
+
+/// A build's row.
+pub struct Build {
+    pub build_id: String,
+    pub version_id: String,
+    /// `started`, `deployed`, `failed` or `abandoned`.
+    pub status: String,
+    pub user: Option<Uuid>,
+    pub prompt: Option<String>,
+    pub framework: String,
+}
+
+impl Build {
+    /// The build of a project held still; PT404 when there is none with that id.
+    pub fn find(held: &Held, build_id: &str) -> Result<Build, Error> {
+        static BUILD: Statement = Statement::new(
+            "SELECT build_id, version_id, status, user_id, prompt, framework
+               FROM {s}.project_build_metrics
+              WHERE project_id = $1 AND build_id = $2",
+        );
+        let rows = held.db.run(&BUILD, &[held.id(), build_id.into()]);
+        if rows.is_empty() {
+            return Err(Error::BuildNotFound { project: held.project, build: build_id.to_owned() });
+        }
+        Ok(Build {
+            build_id: rows.value(0, 1),
+            version_id: rows.value(0, 2),
+            status: rows.value(0, 3),
+            user: rows.get(0, 4),
+            prompt: rows.get(0, 5),
+            framework: rows.value(0, 6),
+        })
+    }
+
+    /// The conflict of asking something of a build that is over.
+    pub fn ended(&self, project: Uuid) -> Error {
+        Error::BuildEnded { project, build: self.build_id.clone(), status: self.status.clone() }
+    }
+}
+
+/// The id of a build, session or version as it is stored: upper case. What is no ULID is not refused here, it
+/// will not be found.
+pub fn id_argument(value: Option<&str>, name: &str) -> Result<String, Error> {
+    Ok(abridged(input::required(value, name)?).to_ascii_uppercase())
+}

@@ -1,0 +1,156 @@
+//! Who is calling, and what they may do.
+//!
+//! The roles and claims of a session come from `SET`s that any SQL client can send, and Postgres itself runs
+//! index expressions, cascades and `SECURITY DEFINER` code as other roles than the session's. So a role
+//! counts as privileged only when both the role that runs the code and the one `SET ROLE` chose are, and an
+//! identity counts only for the session's own code (the two are the same) or for privileged code.
+
+use pgrx::Uuid;
+use serde::Deserialize;
+
+use crate::backend::{self, Call, Db, Owner, RoleId, Statement, as_owner, connect};
+use crate::error::Error;
+use crate::settings;
+
+/// What a member may do; each role may do what those before it may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Viewer,
+    Editor,
+    Owner,
+}
+
+impl Role {
+    pub fn parse(name: &str) -> Option<Role> {
+        Some(match name {
+            "viewer" => Role::Viewer,
+            "editor" => Role::Editor,
+            "owner" => Role::Owner,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Editor => "editor",
+            Role::Owner => "owner",
+        }
+    }
+}
+
+/// The caller of a function, as read on entry.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    /// The user on whose behalf the call runs, recorded as the author of what it writes.
+    pub actor: Option<Uuid>,
+    /// Superuser, owner of the extension or BYPASSRLS: may act in every project and for everybody.
+    pub privileged: bool,
+}
+
+impl Caller {
+    /// Reads roles and claims; call it before switching to the extension's owner. 42501 when the caller is
+    /// neither privileged nor signed in.
+    pub fn identify(call: &Call) -> Result<Caller, Error> {
+        let caller = Caller { actor: actor(call.owner), privileged: is_privileged_call(call.owner) };
+        if caller.privileged || caller.actor.is_some() { Ok(caller) } else { Err(Error::NotSignedIn) }
+    }
+
+    /// Identifies the caller of a reading function and checks that it may see the project.
+    pub fn reading(call: &Call, project: Uuid) -> Result<(), Error> {
+        let caller = Caller::identify(call)?;
+        as_owner(call, |owner| connect(call, |db| caller.check(db, project, Role::Viewer, owner)))
+    }
+
+    /// Whether the caller may act in a project as `needed`. PT404 when the project does not exist or the
+    /// caller is no member, so that a stranger cannot tell which; 42501 when the role does not suffice.
+    pub fn check(self, db: &Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<(), Error> {
+        static RIGHTS: Statement = Statement::new(
+            "SELECT p.owner_id, m.role
+               FROM {s}.projects p
+               LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $2
+              WHERE p.id = $1",
+        );
+        let rows = db.run(&RIGHTS, &[project.into(), self.actor.into()]);
+        if rows.is_empty() {
+            return Err(Error::ProjectNotFound(project));
+        }
+        self.allow(project, needed, rows.value(0, 1), rows.get(0, 2))
+    }
+
+    /// The same decision for a project whose owner and whose role for the actor were read already.
+    pub fn allow(self, project: Uuid, needed: Role, owner: Uuid, role: Option<String>) -> Result<(), Error> {
+        if self.privileged {
+            return Ok(());
+        }
+        let role = if self.actor == Some(owner) { Some(Role::Owner) } else { role.as_deref().and_then(Role::parse) };
+        match role {
+            None => Err(Error::ProjectNotFound(project)),
+            Some(role) if role < needed => Err(Error::Forbidden { project, needed: needed.name() }),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn is_privileged(role: RoleId, extension_owner: RoleId) -> bool {
+    role == extension_owner || backend::bypasses_rls(role)
+}
+
+fn is_privileged_call(extension_owner: RoleId) -> bool {
+    let roles = backend::roles();
+    is_privileged(roles.current, extension_owner) && is_privileged(roles.outer, extension_owner)
+}
+
+/// The actor of the code that runs now, if it has one.
+pub fn actor(extension_owner: RoleId) -> Option<Uuid> {
+    let roles = backend::roles();
+    if roles.current != roles.outer && !is_privileged(roles.current, extension_owner) {
+        return None;
+    }
+    claimed_actor(roles.session).or_else(|| uuid(&settings::actor_id()?))
+}
+
+/// `sub` of the JWT claims PostgREST hands on, where the login role is trusted to hand on true ones.
+fn claimed_actor(login: RoleId) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: Option<String>,
+    }
+    if !(backend::is_superuser(login) || backend::role_name(login).is_some_and(|name| settings::is_claim_role(&name))) {
+        return None;
+    }
+    match backend::setting(c"request.jwt.claims") {
+        Some(claims) => uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
+        None => uuid(&backend::setting(c"request.jwt.claim.sub")?),
+    }
+}
+
+/// Reads a uuid in its canonical form, 8-4-4-4-12 hexadecimal digits.
+fn uuid(text: &str) -> Option<Uuid> {
+    let groups = text.split('-').map(str::len);
+    if !groups.eq([8, 4, 4, 4, 12]) {
+        return None;
+    }
+    let digits: String = text.split('-').collect();
+    let value = if digits.starts_with('+') { None } else { u128::from_str_radix(&digits, 16).ok() };
+    value.map(|v| Uuid::from_bytes(v.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_canonical_uuids_only() {
+        let id = uuid("0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b").unwrap();
+        assert_eq!(id.to_string(), "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b");
+        for text in ["", "auth0|123", "0190a1b2c3d47e5f8a6b7c8d9e0f1a2b", "+190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"] {
+            assert!(uuid(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn roles_are_ordered() {
+        assert!(Role::Viewer < Role::Editor && Role::Editor < Role::Owner);
+    }
+}

@@ -1,0 +1,62 @@
+//! Announcements of committed changes, for editors that watch a project.
+
+use pgrx::Uuid;
+use serde::Serialize;
+
+use crate::backend::{self, Timestamp};
+use crate::settings::{NOTIFY, Notify};
+
+#[derive(Serialize)]
+struct Event<'a> {
+    r#type: &'static str,
+    payload: FileChanged<'a>,
+}
+
+/// What listeners learn of a change to a file.
+#[derive(Serialize)]
+pub struct FileChanged<'a> {
+    pub file_path: &'a str,
+    /// Where a moved file was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_path: Option<&'a str>,
+    pub version: i32,
+    pub content_hash: Option<&'a str>,
+    pub user_id: Option<String>,
+    pub timestamp: String,
+}
+
+impl<'a> FileChanged<'a> {
+    pub fn new(
+        file_path: &'a str,
+        version: i32,
+        content_hash: Option<&'a str>,
+        actor: Option<Uuid>,
+        at: Timestamp,
+    ) -> Self {
+        FileChanged {
+            file_path,
+            from_path: None,
+            version,
+            content_hash,
+            user_id: actor.map(|id| id.to_string()),
+            timestamp: backend::json_time(at),
+        }
+    }
+}
+
+/// Announces a change to those who listen to the project, when and if the transaction commits.
+///
+/// Fits a notification (8000 bytes) whatever the path: at most 1024 bytes of it, doubled by JSON's quotes.
+pub fn file_changed(project: Uuid, kind: &'static str, payload: FileChanged) {
+    let mode = NOTIFY.get();
+    if mode == Notify::off {
+        return;
+    }
+    let channel = format!("realtime:project:{project}");
+    let message = serde_json::to_string(&Event { r#type: kind, payload }).expect("plain strings and numbers");
+    match mode {
+        Notify::notify => backend::notify(&channel, &message),
+        Notify::logical => backend::log_logical_message(&channel, &message),
+        Notify::off => {}
+    }
+}

@@ -1,0 +1,121 @@
+//! What may be the path of a file in a project. Knows nothing of Postgres.
+
+use std::fmt;
+
+/// Longest path in bytes of UTF-8; with the project's id it fits an index entry.
+pub const MAX_BYTES: usize = 1024;
+
+/// Why a text is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    Empty,
+    TooLong,
+    Backslash,
+    ControlCharacter,
+    LeadingSlash,
+    TrailingSlash,
+    EmptySegment,
+    DotSegment,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Empty => f.write_str("it is empty"),
+            Problem::TooLong => write!(f, "it is longer than {MAX_BYTES} bytes"),
+            Problem::Backslash => f.write_str("it contains a backslash"),
+            Problem::ControlCharacter => f.write_str("it contains a control character"),
+            Problem::LeadingSlash => f.write_str("it begins with a slash"),
+            Problem::TrailingSlash => f.write_str("it ends with a slash"),
+            Problem::EmptySegment => f.write_str("it has an empty segment"),
+            Problem::DotSegment => f.write_str("it has a \".\" or \"..\" segment"),
+        }
+    }
+}
+
+/// Checks that a path is relative, `/`-separated and names a file inside its project.
+pub fn check(path: &str) -> Result<(), Problem> {
+    if path.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if path.len() > MAX_BYTES {
+        return Err(Problem::TooLong);
+    }
+    if path.contains('\\') {
+        return Err(Problem::Backslash);
+    }
+    if path.chars().any(char::is_control) {
+        return Err(Problem::ControlCharacter);
+    }
+    if path.starts_with('/') {
+        return Err(Problem::LeadingSlash);
+    }
+    if path.ends_with('/') {
+        return Err(Problem::TrailingSlash);
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err(Problem::EmptySegment),
+            "." | ".." => return Err(Problem::DotSegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn accepts_what_editors_name_files() {
+        for path in
+            ["a", "src/App.tsx", ".env", "...", "a/.b/..c", "日本語/ファイル.md", "with space/and 'quote'\".txt", "😀"]
+        {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+        assert_eq!(check(&"x".repeat(MAX_BYTES)), Ok(()));
+    }
+
+    #[test]
+    fn names_the_problem() {
+        use Problem::*;
+        let long = "é".repeat(MAX_BYTES / 2 + 1);
+        for (path, problem) in [
+            ("", Empty),
+            (long.as_str(), TooLong),
+            ("a\\b", Backslash),
+            ("a\nb", ControlCharacter),
+            ("a\u{7f}", ControlCharacter),
+            ("a\u{85}", ControlCharacter),
+            ("/a", LeadingSlash),
+            ("/", LeadingSlash),
+            ("a/", TrailingSlash),
+            ("a//b", EmptySegment),
+            (".", DotSegment),
+            ("a/../b", DotSegment),
+            ("a/.", DotSegment),
+        ] {
+            assert_eq!(check(path), Err(problem), "{path:?}");
+        }
+    }
+
+    proptest! {
+        /// What is accepted, joined to any directory, stays inside it.
+        #[test]
+        fn accepted_paths_stay_inside(path in r"[a./\\\x00-\x20]{0,12}") {
+            if check(&path).is_ok() {
+                let parts: Vec<_> = std::path::Path::new(&path).components().collect();
+                prop_assert!(parts.iter().all(|c| matches!(c, std::path::Component::Normal(_))));
+                prop_assert_eq!(parts.len(), path.split('/').count());
+            }
+        }
+
+        #[test]
+        fn segments_of_ordinary_characters_are_accepted(segments in prop::collection::vec("[a-zA-Z0-9_ é-]{1,8}", 1..6)) {
+            prop_assert_eq!(check(&segments.join("/")), Ok(()));
+        }
+    }
+}

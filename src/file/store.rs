@@ -1,0 +1,230 @@
+//! Heads and versions of files as they lie in the tables.
+//!
+//! The head is written by one guarded statement: it changes only the very head that was read before. The
+//! locks make that guard hold nearly always; where a writer got past them, it alone keeps the result right.
+
+use pgrx::Uuid;
+
+use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
+use crate::caller::{Caller, Role};
+use crate::error::{Error, FileState};
+
+/// SHA-256 of a content's UTF-8 bytes.
+pub type Hash = [u8; 32];
+
+/// A project's row as a change to its files needs it, and the live file at a path.
+pub struct State {
+    pub snapshot_seq: i32,
+    pub live: Option<Head>,
+}
+
+/// The current version of a file, or its tombstone (no hash).
+pub struct Head {
+    pub file_id: Uuid,
+    pub version: i32,
+    pub hash: Option<Hash>,
+    pub file_type: String,
+    pub updated_at: Timestamp,
+}
+
+impl Head {
+    pub fn state(&self) -> FileState {
+        FileState { version: self.version, hash: self.hash.as_ref().map(hex) }
+    }
+}
+
+/// The row a change adds to a file's history.
+pub struct NewVersion<'a> {
+    pub project: Uuid,
+    pub file_id: Uuid,
+    pub id: Uuid,
+    pub path: &'a str,
+    pub file_type: &'a str,
+    /// `None` for a tombstone.
+    pub content: Option<&'a str>,
+    pub hash: Option<Hash>,
+    pub snapshot_seq: i32,
+    pub actor: Option<Uuid>,
+    pub at: Timestamp,
+}
+
+/// Author and time of a version that exists.
+pub struct Stored {
+    pub id: Uuid,
+    pub created_by: Option<Uuid>,
+    pub created_at: Timestamp,
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
+pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> Result<State, Error> {
+    static STATE: Statement = Statement::new(
+        "SELECT p.owner_id, m.role, p.snapshot_seq, h.file_id, h.version, h.content_hash, h.file_type, h.updated_at
+           FROM {s}.projects p
+           LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $3
+           LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
+          WHERE p.id = $1",
+    );
+    if backend::fixed_snapshot() {
+        refuse_stale(db, project, path);
+    }
+    let rows = db.run(&STATE, &[project.into(), path.into(), caller.actor.into()]);
+    if rows.is_empty() {
+        return Err(Error::ProjectNotFound(project));
+    }
+    caller.allow(project, Role::Editor, rows.value(0, 1), rows.get(0, 2))?;
+    let live = rows.get::<Uuid>(0, 4).map(|_| head(&rows, 4));
+    Ok(State { snapshot_seq: rows.value(0, 3), live })
+}
+
+/// A row lock fails with 40001 where the transaction's snapshot no longer shows the row's newest state.
+fn refuse_stale(db: &Db, project: Uuid, path: &str) {
+    static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = $1 FOR SHARE");
+    static LIVE: Statement = Statement::new(
+        "SELECT FROM {s}.project_file_heads
+          WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted FOR NO KEY UPDATE",
+    );
+    db.run(&PROJECT, &[project.into()]);
+    db.run(&LIVE, &[project.into(), path.into()]);
+}
+
+/// The newest tombstone of a path, whose identity a new file there takes up.
+pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
+    static TOMBSTONE: Statement = Statement::new(
+        "SELECT file_id, version, content_hash, file_type, updated_at
+           FROM {s}.project_file_heads
+          WHERE project_id = $1 AND file_path = $2 AND is_deleted
+          ORDER BY updated_at DESC, file_id DESC
+          LIMIT 1",
+    );
+    let rows = db.run(&TOMBSTONE, &[project.into(), path.into()]);
+    (!rows.is_empty()).then(|| head(&rows, 1))
+}
+
+/// The live file at a path, whoever may see it.
+pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
+    static LIVE: Statement = Statement::new(
+        "SELECT file_id, version, content_hash, file_type, updated_at
+           FROM {s}.project_file_heads
+          WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted",
+    );
+    let rows = db.run(&LIVE, &[project.into(), path.into()]);
+    (!rows.is_empty()).then(|| head(&rows, 1))
+}
+
+fn head(rows: &Rows, first: usize) -> Head {
+    Head {
+        file_id: rows.value(0, first),
+        version: rows.value(0, first + 1),
+        hash: rows.get::<Vec<u8>>(0, first + 2).and_then(|bytes| bytes.try_into().ok()),
+        file_type: rows.value(0, first + 3),
+        updated_at: rows.time(0, first + 4).expect("updated_at is not null"),
+    }
+}
+
+/// A version that exists, when it has this hash, type and author (`None` for any author).
+pub fn matching(
+    db: &Db,
+    project: Uuid,
+    file_id: Uuid,
+    version: i32,
+    hash: Option<&Hash>,
+    file_type: Option<&str>,
+) -> Option<Stored> {
+    static MATCHING: Statement = Statement::new(
+        "SELECT id, created_by, created_at
+           FROM {s}.project_file_versions
+          WHERE project_id = $1 AND file_id = $2 AND version = $3
+            AND content_hash IS NOT DISTINCT FROM $4 AND ($5 IS NULL OR file_type = $5)",
+    );
+    let hash = hash.map(|hash| hash.as_slice());
+    let rows = db.run(&MATCHING, &[project.into(), file_id.into(), version.into(), hash.into(), file_type.into()]);
+    (!rows.is_empty()).then(|| Stored {
+        id: rows.value(0, 1),
+        created_by: rows.get(0, 2),
+        created_at: rows.time(0, 3).expect("created_at is not null"),
+    })
+}
+
+/// Content of a version.
+pub fn content(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<String> {
+    static CONTENT: Statement = Statement::new(
+        "SELECT content FROM {s}.project_file_versions WHERE project_id = $1 AND file_id = $2 AND version = $3",
+    );
+    let rows = db.run(&CONTENT, &[project.into(), file_id.into(), version.into()]);
+    if rows.is_empty() { None } else { rows.get(0, 1) }
+}
+
+macro_rules! head_then_version {
+    ($head:literal) => {
+        concat!(
+            "WITH head AS (",
+            $head,
+            ")
+            INSERT INTO {s}.project_file_versions
+                   (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, content,
+                    size_bytes, is_deleted, snapshot_seq, change_xid, created_by)
+            SELECT $1, $2, $3, head.version, $5, $6, $7, $9, $10, $11, $12, $13, $14, $15
+              FROM head
+            RETURNING version"
+        )
+    };
+}
+
+/// Saves the next version of the live file at a path, or the first of a new one; its number. `read` is the
+/// version of the live head that was read, 0 when there was none. `None`: that is not the state any more.
+pub fn write_live(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
+    static WRITE: Statement = Statement::new(head_then_version!(
+        "INSERT INTO {s}.project_file_heads AS h
+                (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $12, $13, $7)
+         ON CONFLICT (project_id, file_path) WHERE NOT is_deleted
+         DO UPDATE SET version = excluded.version, content_hash = excluded.content_hash,
+                       file_type = excluded.file_type, snapshot_seq = excluded.snapshot_seq,
+                       updated_at = excluded.updated_at
+                 WHERE (h.file_id, h.version) = ($2, $8)
+         RETURNING h.version"
+    ));
+    written(&db.run(&WRITE, &parameters(new, read)))
+}
+
+/// Saves a version that changes whether or where a file lives: deletes, revives or moves it. `read` is the
+/// version of its head that was read. `None`: the head is another by now, or the path is taken.
+pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
+    static WRITE: Statement = Statement::new(head_then_version!(
+        "UPDATE {s}.project_file_heads
+            SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $12,
+                snapshot_seq = $13, updated_at = $7
+          WHERE (project_id, file_id, version) = ($1, $2, $8)
+         RETURNING version"
+    ));
+    backend::undo_on_unique_violation(|| written(&db.run(&WRITE, &parameters(new, read)))).flatten()
+}
+
+fn written(rows: &Rows) -> Option<i32> {
+    if rows.is_empty() { None } else { rows.get(0, 1) }
+}
+
+fn parameters(new: &NewVersion, read: i32) -> [Value; 15] {
+    [
+        new.project.into(),
+        new.file_id.into(),
+        new.path.into(),
+        (read + 1).into(),
+        new.hash.as_ref().map(|hash| hash.as_slice()).into(),
+        new.file_type.into(),
+        new.at.into(),
+        read.into(),
+        new.id.into(),
+        new.content.into(),
+        (new.content.map_or(0, str::len) as i32).into(),
+        new.content.is_none().into(),
+        new.snapshot_seq.into(),
+        Value::xid8(backend::current_xid()),
+        new.actor.into(),
+    ]
+}

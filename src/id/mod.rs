@@ -1,0 +1,82 @@
+//! SQL functions around ULIDs.
+
+pub mod ulid;
+
+use std::cell::RefCell;
+
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::prelude::*;
+
+use crate::backend::{self, Call, Timestamp};
+use crate::error::Error;
+use ::ulid::Ulid;
+
+/// Milliseconds from 1970-01-01 (ULIDs) to 2000-01-01 (Postgres).
+const POSTGRES_EPOCH_MS: i64 = 946_684_800_000;
+
+thread_local! {
+    static GENERATOR: RefCell<ulid::Generator> = RefCell::default();
+}
+
+/// A new ULID of this session, greater than all before it.
+pub fn next() -> Ulid {
+    let Timestamp(now) = backend::clock();
+    let now_ms = u64::try_from(now.div_euclid(1_000) + POSTGRES_EPOCH_MS).unwrap_or(0);
+    GENERATOR.with_borrow_mut(|generator| generator.next(now_ms, || rand::random()))
+}
+
+/// A new UUIDv7 (RFC 9562): sorts by time, so that index entries of one time lie side by side.
+pub fn next_uuid() -> Uuid {
+    let mut bytes = next().to_bytes();
+    bytes[6] = 0x70 | bytes[6] & 0x0f;
+    bytes[8] = 0x80 | bytes[8] & 0x3f;
+    Uuid::from_bytes(bytes)
+}
+
+fn parse(text: &str) -> Result<Ulid, Error> {
+    ulid::parse(text).ok_or_else(|| Error::Invalid(format!("\"{}\" is not a ULID", abridged(text))))
+}
+
+/// A text short enough for an error message.
+pub fn abridged(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// See the COMMENT in `sql/ids.sql`.
+#[pg_extern(sql = false)]
+fn generate_ulid() -> String {
+    next().to_string()
+}
+
+/// See the COMMENT in `sql/ids.sql`.
+#[pg_extern(sql = false)]
+fn ulid_to_timestamp(text: &str, fcinfo: pg_sys::FunctionCallInfo) -> TimestampWithTimeZone {
+    Call::run(fcinfo, |_| {
+        let ms = parse(text)?.timestamp_ms() as i64 - POSTGRES_EPOCH_MS;
+        TimestampWithTimeZone::try_from(ms * 1_000)
+            .map_err(|_| Error::Invalid(format!("the time of ULID \"{text}\" is out of range")))
+    })
+}
+
+/// See the COMMENT in `sql/ids.sql`.
+#[pg_extern(sql = false)]
+fn ulid_to_uuid(text: &str, fcinfo: pg_sys::FunctionCallInfo) -> Uuid {
+    Call::run(fcinfo, |_| Ok(Uuid::from_bytes(parse(text)?.to_bytes())))
+}
+
+/// See the COMMENT in `sql/ids.sql`.
+#[pg_extern(sql = false)]
+fn uuid_to_ulid(uuid: Uuid) -> String {
+    Ulid::from_bytes(*uuid.as_bytes()).to_string()
+}
+
+/// See the COMMENT in `sql/ids.sql`.
+#[pg_extern(sql = false)]
+fn is_ulid(text: &str) -> bool {
+    ulid::parse(text).is_some()
+}

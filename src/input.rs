@@ -1,0 +1,80 @@
+//! Checks of arguments that several functions share: each names the argument and its limit.
+
+use pgrx::Uuid;
+
+use crate::error::Error;
+use crate::file::path;
+use crate::id::abridged;
+use crate::settings;
+
+/// Longest file type, in bytes.
+const MAX_FILE_TYPE_BYTES: usize = 255;
+
+/// An argument that must not be NULL.
+pub fn required<T>(value: Option<T>, name: &str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::Invalid(format!("{name} must not be null")))
+}
+
+pub fn project(value: Option<Uuid>, name: &str) -> Result<Uuid, Error> {
+    required(value, name)
+}
+
+/// Text of 1 to `most` bytes on one line.
+pub fn line<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<&'a str, Error> {
+    let text = required(value, name)?;
+    if text.trim().is_empty() || text.len() > most || text.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!("{name} must have 1 to {most} bytes and no control characters")));
+    }
+    Ok(text)
+}
+
+/// Text of any form, at most `most` bytes, or NULL.
+pub fn prose<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<Option<&'a str>, Error> {
+    match value {
+        Some(text) if text.len() > most => {
+            Err(Error::Invalid(format!("{name} has {} bytes, the limit is {most}", text.len())))
+        }
+        _ => Ok(value),
+    }
+}
+
+pub fn file_path<'a>(value: Option<&'a str>, name: &str) -> Result<&'a str, Error> {
+    let text = required(value, name)?;
+    match path::check(text) {
+        Ok(()) => Ok(text),
+        Err(problem) => Err(Error::Invalid(format!("{name} \"{}\" is not a valid path: {problem}", abridged(text)))),
+    }
+}
+
+pub fn content<'a>(value: Option<&'a str>, name: &str) -> Result<&'a str, Error> {
+    let text = required(value, name)?;
+    let limit = settings::MAX_FILE_SIZE.get() as usize;
+    if text.len() > limit {
+        return Err(Error::Invalid(format!(
+            "{name} has {} bytes, the limit pg_versioned.max_file_size is {limit}",
+            text.len()
+        )));
+    }
+    Ok(text)
+}
+
+pub fn file_type<'a>(value: Option<&'a str>, name: &str) -> Result<&'a str, Error> {
+    line(value, name, MAX_FILE_TYPE_BYTES)
+}
+
+pub fn expected_version(value: Option<i32>, name: &str) -> Result<Option<i32>, Error> {
+    match value {
+        Some(n) if n < 0 => Err(Error::Invalid(format!("{name} must be 0 or more, not {n}"))),
+        _ => Ok(value),
+    }
+}
+
+/// A number from `least` to `most`.
+pub fn within(value: Option<i32>, name: &str, least: i32, most: i32) -> Result<i32, Error> {
+    let n = required(value, name)?;
+    if (least..=most).contains(&n) {
+        Ok(n)
+    } else {
+        Err(Error::Invalid(format!("{name} must be from {least} to {most}, not {n}")))
+    }
+}

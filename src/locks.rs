@@ -1,0 +1,97 @@
+//! The advisory locks of the protocol: their keys, their order, their number.
+//!
+//! Order within one call: owner, project, files by ascending key. A save holds its project shared and its
+//! file exclusive; whatever needs the project still holds it exclusive.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use pgrx::Uuid;
+use pgrx::prelude::*;
+
+use crate::backend::{self, Lock};
+
+/// File locks a transaction may come to hold in one project before it takes the project instead: Postgres'
+/// lock table is finite and shared by all sessions.
+const MAX_FILE_LOCKS: usize = 200;
+
+#[derive(Default)]
+struct Taken {
+    transaction: u32,
+    by_project: HashMap<Uuid, HashSet<i64>>,
+}
+
+thread_local! {
+    static TAKEN: RefCell<Taken> = RefCell::default();
+}
+
+fn owner_key(owner: Uuid) -> i64 {
+    backend::hash_key(&format!("owner:{owner}"))
+}
+
+fn project_key(project: Uuid) -> i64 {
+    backend::hash_key(&format!("project:{project}"))
+}
+
+fn file_key(project: Uuid, path: &str) -> i64 {
+    backend::hash_key(&format!("file:{project}:{path}"))
+}
+
+/// Serializes project creation of one owner.
+pub fn owner(owner: Uuid) {
+    backend::advisory_lock(owner_key(owner), Lock::Exclusive);
+}
+
+/// Keeps everybody else out of a project, savers included.
+pub fn project(project: Uuid) {
+    backend::advisory_lock(project_key(project), Lock::Exclusive);
+}
+
+/// Lets the caller change files at `paths`: their locks under the project's shared one, or the whole project
+/// when the transaction would come to hold too many.
+pub fn files(project: Uuid, paths: &[&str]) {
+    let mut keys: Vec<i64> = paths.iter().map(|path| file_key(project, path)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if count(project, &keys) > MAX_FILE_LOCKS {
+        return self::project(project);
+    }
+    backend::advisory_lock(project_key(project), Lock::Shared);
+    for key in keys {
+        backend::advisory_lock(key, Lock::Exclusive);
+    }
+}
+
+/// Number of the project's file locks this transaction has asked for, `keys` included. Locks a savepoint gave
+/// back still count: too many only means taking the project a little early.
+fn count(project: Uuid, keys: &[i64]) -> usize {
+    let transaction = backend::local_transaction_id();
+    TAKEN.with_borrow_mut(|taken| {
+        if taken.transaction != transaction {
+            *taken = Taken { transaction, by_project: HashMap::new() };
+        }
+        let known = taken.by_project.entry(project).or_default();
+        if known.len() <= MAX_FILE_LOCKS {
+            known.extend(keys);
+        }
+        known.len()
+    })
+}
+
+/// See the COMMENT in `sql/locks.sql`.
+#[pg_extern(sql = false)]
+fn owner_lock_key(owner: Uuid) -> i64 {
+    owner_key(owner)
+}
+
+/// See the COMMENT in `sql/locks.sql`.
+#[pg_extern(sql = false)]
+fn project_lock_key(project: Uuid) -> i64 {
+    project_key(project)
+}
+
+/// See the COMMENT in `sql/locks.sql`.
+#[pg_extern(sql = false)]
+fn file_lock_key(project: Uuid, path: &str) -> i64 {
+    file_key(project, path)
+}

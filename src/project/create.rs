@@ -1,0 +1,211 @@
+//! Creating a project, its first build, metrics and AI-time session: once, however often it is asked for.
+
+use pgrx::prelude::*;
+use pgrx::{Uuid, pg_sys};
+use sha2::{Digest, Sha256};
+
+use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, Value, as_owner, connect};
+use crate::build::{self, NewBuild, Started};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::settings::DOUBLE_CLICK_WINDOW;
+use crate::{id, input, locks};
+
+const MAX_NAME_BYTES: usize = 255;
+const MAX_KEY_BYTES: usize = 255;
+/// Begins the keys under which calls without a key are remembered for a while.
+const DOUBLE_CLICK: &str = "double-click:";
+
+struct Request<'a> {
+    owner: Uuid,
+    framework: &'a str,
+    prompt: Option<&'a str>,
+    name: &'a str,
+    key: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// Equal for calls that ask for the same thing.
+    fn hash(&self) -> [u8; 32] {
+        let json = serde_json::json!([self.framework, self.prompt, self.name, self.key]);
+        Sha256::digest(json.to_string()).into()
+    }
+
+    /// The key to remember this call by: the client's, or one made of all arguments where a double click is
+    /// to be recognized.
+    fn memory(&self) -> Option<String> {
+        if let Some(key) = self.key {
+            return Some(key.to_owned());
+        }
+        let recognized = self.prompt.is_some() && DOUBLE_CLICK_WINDOW.get() > 0;
+        recognized.then(|| {
+            let digits: String = self.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{DOUBLE_CLICK}{digits}")
+        })
+    }
+}
+
+/// What an earlier call with the same key made, unless that project is gone.
+struct Earlier {
+    started: Started,
+    request_hash: Vec<u8>,
+    created_xid: u64,
+    created_at: Timestamp,
+}
+
+fn earlier(db: &Db, owner: Uuid, key: &str) -> Option<Earlier> {
+    static EARLIER: Statement = Statement::new(
+        "SELECT k.project_id, k.version_id, k.build_id, k.build_metrics_id, k.ai_session_id, k.request_hash,
+                k.created_xid::text::bigint, k.created_at
+           FROM {s}.project_idempotency_keys k
+           JOIN {s}.projects p ON p.id = k.project_id
+          WHERE k.owner_id = $1 AND k.key = $2",
+    );
+    let rows = db.run(&EARLIER, &[owner.into(), key.into()]);
+    (!rows.is_empty()).then(|| Earlier {
+        started: Started {
+            project: rows.value(0, 1),
+            version_id: rows.value(0, 2),
+            build_id: rows.value(0, 3),
+            metrics_id: rows.value(0, 4),
+            session_id: rows.value(0, 5),
+            created: false,
+        },
+        request_hash: rows.value(0, 6),
+        created_xid: rows.value::<i64>(0, 7) as u64,
+        created_at: rows.time(0, 8).expect("created_at is not null"),
+    })
+}
+
+/// Remembers what this call made, in the place of what was read before. Where another session wrote here
+/// first, a fixed snapshot fails with 40001; nobody else can, under the owner's lock.
+fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Timestamp) -> Result<(), Error> {
+    static REMEMBER: Statement = Statement::new(
+        "INSERT INTO {s}.project_idempotency_keys AS k
+                (owner_id, key, request_hash, project_id, version_id, build_id, build_metrics_id, ai_session_id,
+                 created_xid, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (owner_id, key) DO UPDATE
+            SET project_id = excluded.project_id, version_id = excluded.version_id,
+                build_id = excluded.build_id, build_metrics_id = excluded.build_metrics_id,
+                ai_session_id = excluded.ai_session_id, request_hash = excluded.request_hash,
+                created_xid = excluded.created_xid, created_at = excluded.created_at",
+    );
+    static FORGET: Statement = Statement::new(
+        "DELETE FROM {s}.project_idempotency_keys
+          WHERE owner_id = $1 AND key >= $2 AND key < $3 AND created_at < $4",
+    );
+    let hash = request.hash();
+    db.run(
+        &REMEMBER,
+        &[
+            request.owner.into(),
+            key.into(),
+            hash.as_slice().into(),
+            started.project.into(),
+            started.version_id.as_str().into(),
+            started.build_id.as_str().into(),
+            started.metrics_id.into(),
+            started.session_id.as_str().into(),
+            Value::xid8(backend::current_xid()),
+            now.into(),
+        ],
+    );
+    // Old double clicks of this owner serve nothing any more. ';' follows ':'.
+    let expired = Timestamp(now.0 - i64::from(DOUBLE_CLICK_WINDOW.get()) * 1_000);
+    db.run(&FORGET, &[request.owner.into(), DOUBLE_CLICK.into(), "double-click;".into(), expired.into()]);
+    Ok(())
+}
+
+fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Error> {
+    static PROJECT: Statement = Statement::new(
+        "WITH project AS (
+            INSERT INTO {s}.projects (id, owner_id, name, framework, created_at, updated_at)
+            VALUES ($1, $2, $3, $4, $5, $5)
+            RETURNING id, owner_id, created_at
+         )
+         INSERT INTO {s}.project_members (project_id, user_id, role, created_at)
+         SELECT id, owner_id, 'owner', created_at FROM project",
+    );
+    let memory = request.memory();
+    if let Some(key) = &memory
+        && let Some(earlier) = earlier(db, request.owner, key)
+    {
+        if request.key.is_some() {
+            if earlier.request_hash != request.hash() {
+                return Err(Error::Invalid(format!("p_idempotency_key \"{key}\" was used with other arguments")));
+            }
+            return Ok(earlier.started);
+        }
+        // Counted from this call's arrival: it may have waited long for the first one to commit.
+        let window = i64::from(DOUBLE_CLICK_WINDOW.get()) * 1_000;
+        let same_transaction = earlier.created_xid == backend::current_xid();
+        if !same_transaction && arrived.0 - earlier.created_at.0 <= window {
+            return Ok(earlier.started);
+        }
+    }
+
+    let project = id::next_uuid();
+    let now = backend::clock();
+    db.run(
+        &PROJECT,
+        &[project.into(), request.owner.into(), request.name.into(), request.framework.into(), now.into()],
+    );
+    let new = NewBuild {
+        project,
+        user: Some(request.owner),
+        prompt: request.prompt,
+        framework: request.framework,
+        is_initial: true,
+        now,
+    };
+    let started = build::begin(db, &new);
+    if let Some(key) = &memory {
+        remember(db, request, key, &started, now)?;
+    }
+    Ok(started)
+}
+
+fn checked_key(key: Option<&str>) -> Result<Option<&str>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    let key = input::line(Some(key), "p_idempotency_key", MAX_KEY_BYTES)?;
+    if key.starts_with(DOUBLE_CLICK) {
+        return Err(Error::Invalid(format!("p_idempotency_key must not begin with \"{DOUBLE_CLICK}\"")));
+    }
+    Ok(Some(key))
+}
+
+/// See the COMMENT in `sql/projects.sql`.
+#[pg_extern(sql = false)]
+fn create_complete_project(
+    user: Option<Uuid>,
+    framework: Option<&str>,
+    prompt: Option<&str>,
+    name: Option<&str>,
+    key: Option<&str>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Answer {
+    let arrived = backend::clock();
+    Call::answer(fcinfo, |call| {
+        let caller = Caller::identify(call)?;
+        let owner = match user.or(caller.actor) {
+            None => return Err(Error::Invalid("p_user_id must not be null without a signed-in user".into())),
+            Some(owner) if !caller.privileged && caller.actor != Some(owner) => return Err(Error::NotYourself),
+            Some(owner) => owner,
+        };
+        let request = Request {
+            owner,
+            framework: input::line(framework, "p_framework", build::MAX_FRAMEWORK_BYTES)?,
+            prompt: input::prose(prompt, "p_prompt", build::MAX_PROMPT_BYTES)?,
+            name: input::line(name, "p_name", MAX_NAME_BYTES)?,
+            key: checked_key(key)?,
+        };
+        let started = as_owner(call, |_| {
+            connect(call, |db| {
+                locks::owner(owner);
+                create(db, &request, arrived)
+            })
+        })?;
+        Ok(started.answer(call))
+    })
+}

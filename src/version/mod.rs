@@ -1,0 +1,7 @@
+//! Project versions: numbering, what a build reports about one, making one, and its files.
+
+mod create;
+mod files;
+mod line_stats;
+mod result;
+pub mod semver;

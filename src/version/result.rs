@@ -1,0 +1,213 @@
+//! What a build worker reports about a finished build: the JSON argument of `create_version_on_success`.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::semver::{self, ChangeType};
+
+const MAX_LINE_BYTES: usize = 2_048;
+const MAX_PROSE_BYTES: usize = 1024 * 1024;
+const MAX_ARTIFACT_BYTES: i64 = 2_147_483_648;
+
+/// The keys a result may have. All are optional; they become the columns of the same names in
+/// `project_versions`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildResult {
+    pub change_type: Option<ChangeType>,
+    pub prerelease: Option<String>,
+    pub version_name: Option<String>,
+    pub version_description: Option<String>,
+    pub enhanced_prompt: Option<String>,
+    pub prompt_metadata: Option<Json>,
+    pub base_version_id: Option<String>,
+    pub needs_rebuild: Option<bool>,
+    pub preview_url: Option<String>,
+    pub artifact_url: Option<String>,
+    pub artifact_size: Option<i64>,
+    pub artifact_checksum: Option<String>,
+    pub output_size_bytes: Option<i64>,
+    pub build_duration_ms: Option<i64>,
+    pub install_duration_ms: Option<i64>,
+    pub deploy_duration_ms: Option<i64>,
+    pub node_version: Option<String>,
+    pub pnpm_version: Option<String>,
+    pub cf_deployment_id: Option<String>,
+    pub base_snapshot_id: Option<String>,
+    pub ai_json: Option<Json>,
+    pub breaking_risk: Option<BreakingRisk>,
+    pub auto_classified: Option<bool>,
+    pub classification_confidence: Option<f64>,
+    pub classification_reasoning: Option<String>,
+    pub from_recommendation_id: Option<String>,
+    pub git_commit_sha: Option<String>,
+    pub git_tag: Option<String>,
+    pub user_comment: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BreakingRisk {
+    None,
+    Low,
+    Medium,
+    High,
+}
+
+/// Reads and checks a result. The error names every unknown key, or the first key with a bad value.
+pub fn parse(json: Json) -> Result<BuildResult, String> {
+    let Json::Object(object) = json else {
+        return Err("p_result must be a JSON object".into());
+    };
+    name_bad_keys::<BuildResult>(&object)?;
+    let mut result: BuildResult = serde_json::from_value(Json::Object(object)).map_err(|e| format!("p_result: {e}"))?;
+    check(&mut result)?;
+    Ok(result)
+}
+
+/// serde stops at the first error and does not say where a wrong type is, so each key is tried alone.
+fn name_bad_keys<T: DeserializeOwned>(object: &Map<String, Json>) -> Result<(), String> {
+    let mut unknown = Vec::new();
+    for (key, value) in object {
+        let alone = Json::Object(Map::from_iter([(key.clone(), value.clone())]));
+        if let Err(error) = serde_json::from_value::<T>(alone) {
+            let error = error.to_string();
+            if error.starts_with("unknown field") {
+                unknown.push(format!("\"{}\"", crate::id::abridged(key)));
+            } else {
+                return Err(format!("p_result key \"{key}\": {error}"));
+            }
+        }
+    }
+    match unknown.len() {
+        0 => Ok(()),
+        1 => Err(format!("p_result has an unknown key: {}", unknown[0])),
+        _ => Err(format!("p_result has unknown keys: {}", unknown.join(", "))),
+    }
+}
+
+fn check(r: &mut BuildResult) -> Result<(), String> {
+    let lines = [
+        ("version_name", &r.version_name),
+        ("preview_url", &r.preview_url),
+        ("artifact_url", &r.artifact_url),
+        ("node_version", &r.node_version),
+        ("pnpm_version", &r.pnpm_version),
+        ("cf_deployment_id", &r.cf_deployment_id),
+        ("base_snapshot_id", &r.base_snapshot_id),
+        ("base_version_id", &r.base_version_id),
+        ("from_recommendation_id", &r.from_recommendation_id),
+        ("git_tag", &r.git_tag),
+    ];
+    for (key, value) in lines {
+        if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_LINE_BYTES || v.chars().any(char::is_control)) {
+            return Err(format!(
+                "p_result key \"{key}\" must have 1 to {MAX_LINE_BYTES} bytes and no control characters"
+            ));
+        }
+    }
+    let prose = [
+        ("version_description", &r.version_description),
+        ("enhanced_prompt", &r.enhanced_prompt),
+        ("classification_reasoning", &r.classification_reasoning),
+        ("user_comment", &r.user_comment),
+    ];
+    for (key, value) in prose {
+        if value.as_ref().is_some_and(|v| v.len() > MAX_PROSE_BYTES) {
+            return Err(format!("p_result key \"{key}\" must have at most {MAX_PROSE_BYTES} bytes"));
+        }
+    }
+    let amounts = [
+        ("artifact_size", r.artifact_size, MAX_ARTIFACT_BYTES),
+        ("output_size_bytes", r.output_size_bytes, i64::MAX),
+        ("build_duration_ms", r.build_duration_ms, i64::MAX),
+        ("install_duration_ms", r.install_duration_ms, i64::MAX),
+        ("deploy_duration_ms", r.deploy_duration_ms, i64::MAX),
+    ];
+    for (key, value, most) in amounts {
+        if value.is_some_and(|n| !(0..=most).contains(&n)) {
+            return Err(format!("p_result key \"{key}\" must be from 0 to {most}"));
+        }
+    }
+    if r.classification_confidence.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
+        return Err("p_result key \"classification_confidence\" must be from 0 to 1".into());
+    }
+    if r.prerelease.as_ref().is_some_and(|p| p.len() > 100 || !semver::is_prerelease(p)) {
+        return Err("p_result key \"prerelease\" must be a SemVer prerelease label like beta.1".into());
+    }
+    lower_hex(&mut r.artifact_checksum, "artifact_checksum", 64..=64)?;
+    lower_hex(&mut r.git_commit_sha, "git_commit_sha", 7..=64)
+}
+
+fn lower_hex(value: &mut Option<String>, key: &str, digits: std::ops::RangeInclusive<usize>) -> Result<(), String> {
+    let Some(text) = value else { return Ok(()) };
+    if !digits.contains(&text.len()) || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+        let (least, most) = digits.into_inner();
+        let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+        return Err(format!("p_result key \"{key}\" must have {count} hexadecimal digits"));
+    }
+    text.make_ascii_lowercase();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn empty_and_null_are_fine() {
+        assert!(parse(json!({})).is_ok());
+        assert!(parse(json!({"version_name": null, "change_type": null})).is_ok());
+    }
+
+    #[test]
+    fn names_every_unknown_key() {
+        let error = parse(json!({"artifact": 1, "version_name": "x", "git": 2})).unwrap_err();
+        assert!(
+            error.contains("\"artifact\"") && error.contains("\"git\"") && !error.contains("version_name"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_the_key_of_a_bad_value() {
+        for (key, value) in [
+            ("artifact_size", json!(-1)),
+            ("artifact_size", json!(2_147_483_649i64)),
+            ("artifact_size", json!("12")),
+            ("artifact_size", json!(1.5)),
+            ("artifact_checksum", json!("abc")),
+            ("artifact_checksum", json!("g".repeat(64))),
+            ("build_duration_ms", json!(-5)),
+            ("change_type", json!("huge")),
+            ("breaking_risk", json!("unknown")),
+            ("classification_confidence", json!(1.01)),
+            ("prerelease", json!("01")),
+            ("git_commit_sha", json!("xyz")),
+            ("version_name", json!("a\nb")),
+            ("needs_rebuild", json!("yes")),
+        ] {
+            let error = parse(json!({ key: value })).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+        for whole in [json!([]), json!("x"), json!(null), json!(1)] {
+            assert!(parse(whole).is_err());
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_stored_in_lower_case() {
+        let result = parse(json!({"artifact_checksum": "AB".repeat(32), "git_commit_sha": "ABCDEF0"})).unwrap();
+        assert_eq!(result.artifact_checksum, Some("ab".repeat(32)));
+        assert_eq!(result.git_commit_sha.as_deref(), Some("abcdef0"));
+    }
+
+    #[test]
+    fn limits_are_inclusive() {
+        assert!(parse(json!({"artifact_size": MAX_ARTIFACT_BYTES, "classification_confidence": 1})).is_ok());
+        assert!(parse(json!({"artifact_size": 0, "classification_confidence": 0})).is_ok());
+    }
+}
