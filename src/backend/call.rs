@@ -51,17 +51,20 @@ impl Call {
             Err(error) => raise(error),
         }
     }
+}
 
-    /// Memory that lives as long as the query that calls, for caches of one query.
-    pub fn query_cache<T: 'static>(&self, make: impl FnOnce() -> T) -> &mut T {
-        unsafe {
-            let flinfo = (*self.fcinfo).flinfo;
-            if (*flinfo).fn_extra.is_null() {
-                let mut context = pgrx::PgMemoryContexts::For((*flinfo).fn_mcxt);
-                (*flinfo).fn_extra = context.leak_and_drop_on_delete(make()).cast();
-            }
-            &mut *(*flinfo).fn_extra.cast::<T>()
+/// Runs `body` with a value that lives as long as the query does, between its calls of one function.
+pub fn with_query_cache<T: Default + 'static, R>(
+    fcinfo: pg_sys::FunctionCallInfo,
+    body: impl FnOnce(&mut T) -> R,
+) -> R {
+    unsafe {
+        let flinfo = (*fcinfo).flinfo;
+        if (*flinfo).fn_extra.is_null() {
+            let mut context = pgrx::PgMemoryContexts::For((*flinfo).fn_mcxt);
+            (*flinfo).fn_extra = context.leak_and_drop_on_delete(T::default()).cast();
         }
+        body(&mut *(*flinfo).fn_extra.cast::<T>())
     }
 }
 

@@ -10,11 +10,12 @@ mod rows;
 mod session;
 mod spi;
 
-pub use call::{Answer, Call};
+pub use call::{Answer, Call, with_query_cache};
 pub use rows::{one_row, query_into_result};
 pub use session::{
-    Lock, Owner, advisory_lock, as_owner, bypasses_rls, clock, current_xid, fixed_snapshot, hash_key, is_superuser,
-    json_time, local_transaction_id, log_logical_message, notify, role_name, roles, setting, undo_on_unique_violation,
+    Lock, Owner, SnapshotVersion, advisory_lock, as_owner, bypasses_rls, clock, current_xid, fixed_snapshot, hash_key,
+    is_superuser, json_time, local_transaction_id, log_logical_message, notify, role_name, roles, setting,
+    snapshot_version, undo_on_unique_violation,
 };
 pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};
 

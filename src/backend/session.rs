@@ -84,6 +84,16 @@ pub fn current_xid() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
+/// What the active snapshot shows: equal only for equal views of the database.
+pub type SnapshotVersion = (u64, u32);
+
+pub fn snapshot_version() -> SnapshotVersion {
+    unsafe {
+        let snapshot = pg_sys::GetActiveSnapshot();
+        ((*snapshot).snapXactCompletionCount, (*snapshot).curcid)
+    }
+}
+
 /// A number that no two transactions of this backend share (for a very long time).
 pub fn local_transaction_id() -> u32 {
     unsafe {

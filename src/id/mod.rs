@@ -23,7 +23,7 @@ thread_local! {
 pub fn next() -> Ulid {
     let Timestamp(now) = backend::clock();
     let now_ms = u64::try_from(now.div_euclid(1_000) + POSTGRES_EPOCH_MS).unwrap_or(0);
-    GENERATOR.with_borrow_mut(|generator| generator.next(now_ms, || rand::random()))
+    GENERATOR.with_borrow_mut(|generator| generator.next(now_ms, rand::random))
 }
 
 /// A new UUIDv7 (RFC 9562): sorts by time, so that index entries of one time lie side by side.
