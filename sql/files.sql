@@ -18,6 +18,7 @@ CREATE UNIQUE INDEX project_file_heads_live_path
     ON @extschema@.project_file_heads (project_id, file_path) WHERE NOT is_deleted;
 CREATE INDEX project_file_heads_deleted_path
     ON @extschema@.project_file_heads (project_id, file_path, updated_at) WHERE is_deleted;
+ALTER TABLE @extschema@.project_file_heads ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_file_heads IS
     'One row a file (file_id survives renames): its present path and current version. The only file row that is ever updated.';
 
@@ -41,6 +42,7 @@ CREATE TABLE @extschema@.project_file_versions (
     CHECK (is_deleted = (content IS NULL) AND is_deleted = (content_hash IS NULL))
 );
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
+ALTER TABLE @extschema@.project_file_versions ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_file_versions IS
     'Append-only history: versions 1, 2, 3 … of every file, tombstones (is_deleted) included.';
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS

@@ -72,6 +72,8 @@ pub enum Error {
     },
     /// Somebody else's write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
+    /// A defect of ours.
+    Internal,
 }
 
 /// What a conflict tells about a file's present state; `hash` is `None` for a deleted file.
@@ -95,6 +97,7 @@ impl Error {
             | VersionNotFound { .. } => "PT404",
             VersionConflict { .. } | PathTaken { .. } | BuildActive { .. } | BuildEnded { .. } => "PT409",
             LostRace(_) => "40001",
+            Internal => "XX000",
         }
     }
 
@@ -126,6 +129,7 @@ impl Error {
             BuildEnded { .. } => "Start a new build with start_project_build.",
             HistoryIsImmutable => "Save a new version, or delete the project with delete_project.",
             LostRace(_) => "Retry the transaction.",
+            Internal => "The server's log says more.",
             _ => return None,
         })
     }
@@ -178,6 +182,7 @@ impl fmt::Display for Error {
                 write!(f, "project {project} has an active build already: {build}")
             }
             BuildEnded { build, status, .. } => write!(f, "build {build} has ended already: {status}"),
+            Internal => write!(f, "internal error of pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }
     }

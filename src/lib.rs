@@ -34,5 +34,6 @@ extension_sql_file!("../sql/access.sql", name = "access", requires = ["files"], 
 /// Called once when a backend loads the library.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    backend::log_panics();
     settings::register();
 }

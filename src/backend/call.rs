@@ -1,5 +1,8 @@
 //! A call of one of our SQL functions: where the extension lives, who owns it, and the answer's row type.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
@@ -45,12 +48,31 @@ impl Call {
 
     /// Runs the body of a function that answers with a plain value, and raises its error.
     pub fn run<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> T {
-        let result = body(&Call::new(fcinfo));
-        match result {
+        match Self::caught(fcinfo, body) {
             Ok(value) => value,
             Err(error) => raise(error),
         }
     }
+
+    /// Errors of Postgres' go on their way; a panic of our own becomes an error that shows nothing of it.
+    fn caught<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> Result<T, Error> {
+        catch_unwind(AssertUnwindSafe(|| body(&Call::new(fcinfo))))
+            .unwrap_or_else(|panic| if is_our_own(&*panic) { Err(Error::Internal) } else { resume_unwind(panic) })
+    }
+}
+
+fn is_our_own(panic: &dyn Any) -> bool {
+    panic.is::<&str>() || panic.is::<String>()
+}
+
+/// Sends our own panics to the server's log, and keeps pgrx from adding a backtrace to the DETAIL of every
+/// error that passes through where RUST_BACKTRACE is set.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if is_our_own(panic.payload()) {
+            eprintln!("pg_versioned: internal error: {panic}");
+        }
+    }));
 }
 
 /// Runs `body` with a value that lives as long as the query does, between its calls of one function.

@@ -10,7 +10,7 @@ mod rows;
 mod session;
 mod spi;
 
-pub use call::{Answer, Call, with_query_cache};
+pub use call::{Answer, Call, log_panics, with_query_cache};
 pub use rows::{one_row, query_into_result};
 pub use session::{
     Lock, Owner, SnapshotVersion, advisory_lock, as_owner, bypasses_rls, clock, current_xid, fixed_snapshot, hash_key,

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 
-use super::spi::{Db, Statement, Value};
+use super::spi::{Db, IndexesOnly, Statement, Value};
 use super::{Answer, Call, bindings};
 
 impl Call {
@@ -58,6 +58,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             std::ptr::null(),
         );
         let options = pg_sys::SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() };
+        let _indexes = IndexesOnly::begin();
         let status = pg_sys::SPI_execute_plan_extended(plan, &options);
         assert!(status >= 0, "SPI_execute_plan_extended answered {status}");
         if let Some(destroy) = (*receiver).rDestroy {

@@ -103,6 +103,7 @@ impl Db<'_> {
         let mut datums: Vec<_> = args.iter().map(|v| v.datum.unwrap_or(pg_sys::Datum::null())).collect();
         let nulls: Vec<_> = args.iter().map(|v| if v.datum.is_some() { b' ' } else { b'n' } as _).collect();
         unsafe {
+            let _indexes = IndexesOnly::begin();
             let status = pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
             assert!(status >= 0, "SPI_execute_plan answered {status}");
             Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }
@@ -116,8 +117,10 @@ impl Db<'_> {
         let sql = CString::new(statement.0.replace("{s}", self.schema)).expect("our statements have no NUL");
         let mut types: Vec<Oid> = args.iter().map(|v| v.oid).collect();
         let plan = unsafe {
-            let plan = pg_sys::SPI_prepare(sql.as_ptr(), types.len() as _, types.as_mut_ptr());
-            assert!(!plan.is_null(), "SPI_prepare refused a statement");
+            // One plan for all parameters: they are ids and paths, and planning costs more than running.
+            let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
+            let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as _, types.as_mut_ptr(), options);
+            assert!(!plan.is_null(), "SPI_prepare_cursor refused a statement");
             pg_sys::SPI_keepplan(plan);
             plan
         };
@@ -138,6 +141,26 @@ impl Db<'_> {
             unsafe { pg_sys::SPI_freeplan(plan) };
         }
         PLANS.with_borrow(|plans| plans.by_statement.get(&(statement as *const _)).copied())
+    }
+}
+
+/// Keeps the planner from sequential scans while it lives. A plan made while a table is small would stay with
+/// a scan when the table has grown a thousandfold within one transaction, before anything can analyze it.
+pub(super) struct IndexesOnly(bool);
+
+impl IndexesOnly {
+    pub(super) fn begin() -> Self {
+        unsafe {
+            let before = pg_sys::enable_seqscan;
+            pg_sys::enable_seqscan = false;
+            IndexesOnly(before)
+        }
+    }
+}
+
+impl Drop for IndexesOnly {
+    fn drop(&mut self) {
+        unsafe { pg_sys::enable_seqscan = self.0 };
     }
 }
 
