@@ -8,11 +8,12 @@
 use pgrx::prelude::*;
 
 mod backend;
-mod build;
+mod builds;
 mod caller;
 mod error;
 mod events;
 mod file;
+mod held;
 mod id;
 mod input;
 mod locks;

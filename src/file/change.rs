@@ -333,11 +333,3 @@ fn move_project_file(
         change(call, project, &[from, to], expected, |change| rename(change, from, to))
     })
 }
-
-/// See the COMMENT in `sql/files.sql`.
-#[pg_extern(sql = false)]
-fn refuse_history_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |_| {
-        if crate::project::is_deleting_history() { Ok(Answer::DONE) } else { Err(Error::HistoryIsImmutable) }
-    })
-}

@@ -1,8 +1,10 @@
 //! Files of a project: what their paths may be, how they change, how they are read.
 
 mod change;
+mod history;
 pub mod path;
 mod read;
 mod store;
 
+pub use history::RemovingHistory;
 pub use store::content;

@@ -5,7 +5,7 @@ use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
 use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, Value, as_owner, connect};
-use crate::build::{self, NewBuild, Started};
+use crate::builds::{self, NewBuild, Started};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::settings::DOUBLE_CLICK_WINDOW;
@@ -159,7 +159,7 @@ fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Err
         is_initial: true,
         now,
     };
-    let started = build::begin(db, &new);
+    let started = builds::begin(db, &new);
     if let Some(key) = &memory {
         remember(db, request, key, &started, now)?;
     }
@@ -195,8 +195,8 @@ fn create_complete_project(
         };
         let request = Request {
             owner,
-            framework: input::line(framework, "p_framework", build::MAX_FRAMEWORK_BYTES)?,
-            prompt: input::prose(prompt, "p_prompt", build::MAX_PROMPT_BYTES)?,
+            framework: input::line(framework, "p_framework", builds::MAX_FRAMEWORK_BYTES)?,
+            prompt: input::prose(prompt, "p_prompt", builds::MAX_PROMPT_BYTES)?,
             name: input::line(name, "p_name", MAX_NAME_BYTES)?,
             key: checked_key(key)?,
         };

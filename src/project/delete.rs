@@ -1,39 +1,13 @@
 //! Deleting a project with everything in it.
 
-use std::cell::Cell;
-
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::Held;
 use crate::backend::{Call, Statement};
 use crate::caller::Role;
+use crate::file::RemovingHistory;
+use crate::held::Held;
 use crate::input;
-
-thread_local! {
-    static DELETING_HISTORY: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether the extension itself is deleting file versions right now; its trigger refuses everybody else.
-pub fn is_deleting_history() -> bool {
-    DELETING_HISTORY.get()
-}
-
-/// Lifts the refusal for as long as it lives; an error on the way drops it too.
-struct DeletingHistory;
-
-impl DeletingHistory {
-    fn begin() -> Self {
-        DELETING_HISTORY.set(true);
-        DeletingHistory
-    }
-}
-
-impl Drop for DeletingHistory {
-    fn drop(&mut self) {
-        DELETING_HISTORY.set(false);
-    }
-}
 
 /// Everything of a project, children first.
 static DELETIONS: [Statement; 8] = [
@@ -58,7 +32,7 @@ fn delete_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bo
             Role::Owner,
             |_| (),
             |held, ()| {
-                let _deleting = DeletingHistory::begin();
+                let _removing = RemovingHistory::begin();
                 for deletion in &DELETIONS {
                     held.db.run(deletion, &[held.id()]);
                 }

@@ -3,10 +3,10 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::Held;
 use crate::backend::{Answer, Call, Statement};
 use crate::caller::Role;
 use crate::error::Error;
+use crate::held::Held;
 use crate::id::abridged;
 use crate::input;
 

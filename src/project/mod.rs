@@ -1,10 +1,6 @@
-//! Projects: creating them once, their members, deleting them, and holding one still.
+//! Projects: creating them once, their members, deleting them, and who may see them.
 
 mod access;
 mod create;
 mod delete;
-mod held;
 mod members;
-
-pub use delete::is_deleting_history;
-pub use held::Held;

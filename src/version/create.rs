@@ -7,11 +7,11 @@ use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
 use super::semver::{ChangeType, Number};
 use crate::backend::{Answer, Call, Db, Statement};
-use crate::build::{self, Build, Ended, id_argument};
+use crate::builds::{self, Build, Ended, id_argument};
 use crate::caller::Role;
 use crate::error::Error;
+use crate::held::Held;
 use crate::input;
-use crate::project::Held;
 
 /// The next version's number and what kind of change it is.
 fn number(held: &Held, asked: Option<ChangeType>) -> Result<(Number, ChangeType), Error> {
@@ -148,7 +148,7 @@ fn succeed(held: &Held, build_id: &str, result: &BuildResult, mut compared: Comp
     let stats = line_stats::since(held.db, held.project, parent, &mut compared);
     let version = insert(held, &build, result, number, stats);
     let durations = Some([result.build_duration_ms, result.install_duration_ms, result.deploy_duration_ms]);
-    build::end(held, build_id, &Ended { status: "deployed", error: None, durations });
+    builds::end(held, build_id, &Ended { status: "deployed", error: None, durations });
     held.db.run(&PROJECT, &[held.id(), build.version_id.as_str().into(), held.now.into()]);
     Ok(version)
 }

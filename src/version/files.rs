@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use crate::backend::{Answer, Call, Statement, connect, query_into_result};
-use crate::build::id_argument;
+use crate::builds::id_argument;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::input;

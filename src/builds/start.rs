@@ -7,7 +7,7 @@ use super::finish::{Ended, end};
 use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, one_row};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::project::Held;
+use crate::held::Held;
 use crate::settings::BUILD_TIMEOUT;
 use crate::{id, input};
 

@@ -11,9 +11,9 @@ use pgrx::Uuid;
 
 use crate::backend::Statement;
 use crate::error::Error;
+use crate::held::Held;
 use crate::id::abridged;
 use crate::input;
-use crate::project::Held;
 
 /// A build's row.
 pub struct Build {

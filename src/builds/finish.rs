@@ -6,8 +6,8 @@ use pgrx::{Uuid, pg_sys};
 use super::{Build, id_argument};
 use crate::backend::{Answer, Call, Rows, Statement};
 use crate::caller::Role;
+use crate::held::Held;
 use crate::input;
-use crate::project::Held;
 
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 

@@ -7,7 +7,7 @@ use super::{Build, id_argument};
 use crate::backend::{Call, Statement};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::project::Held;
+use crate::held::Held;
 use crate::{id, input};
 
 const MAX_OPERATION_BYTES: usize = 100;
