@@ -3,7 +3,7 @@
 //! The roles and claims of a session come from `SET`s that any SQL client can send, and Postgres itself runs
 //! index expressions, cascades and `SECURITY DEFINER` code as other roles than the session's. So a role
 //! counts as privileged only when both the role that runs the code and the one `SET ROLE` chose are, and an
-//! identity counts only for the session's own code (the two are the same) or for privileged code.
+//! identity counts only for the session's own code (the two are the same) and for code of trusted roles.
 
 use pgrx::Uuid;
 use serde::Deserialize;
@@ -104,7 +104,8 @@ fn is_privileged_call(extension_owner: RoleId) -> bool {
 /// The actor of the code that runs now, if it has one.
 pub fn actor(extension_owner: RoleId) -> Option<Uuid> {
     let roles = backend::roles();
-    if roles.current != roles.outer && !is_privileged(roles.current, extension_owner) {
+    let own_code = roles.current == roles.outer;
+    if !(own_code || is_privileged(roles.current, extension_owner) || is_claim_role(roles.current)) {
         return None;
     }
     claimed_actor(roles.session).or_else(|| uuid(&settings::actor_id()?))
@@ -116,13 +117,17 @@ fn claimed_actor(login: RoleId) -> Option<Uuid> {
     struct Claims {
         sub: Option<String>,
     }
-    if !(backend::is_superuser(login) || backend::role_name(login).is_some_and(|name| settings::is_claim_role(&name))) {
+    if !(backend::is_superuser(login) || is_claim_role(login)) {
         return None;
     }
     match backend::setting(c"request.jwt.claims") {
         Some(claims) => uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
         None => uuid(&backend::setting(c"request.jwt.claim.sub")?),
     }
+}
+
+fn is_claim_role(role: RoleId) -> bool {
+    backend::role_name(role).is_some_and(|name| settings::is_claim_role(&name))
 }
 
 /// Reads a uuid in its canonical form, 8-4-4-4-12 hexadecimal digits.

@@ -68,8 +68,8 @@ pub fn register() {
     );
     GucRegistry::define_string_guc(
         c"pg_versioned.claim_roles",
-        c"Login roles whose request.jwt.claims say who the actor is.",
-        c"Comma-separated role names. Superusers' always do.",
+        c"Login roles whose request.jwt.claims say who the actor is, and owners of SECURITY DEFINER functions that may act for them.",
+        c"Comma-separated role names. Superusers' claims always do.",
         &CLAIM_ROLES,
         GucContext::Suset,
         GucFlags::empty(),
