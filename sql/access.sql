@@ -89,7 +89,7 @@ CREATE FUNCTION @extschema@.grant_versioned_access(p_role name) RETURNS void
     SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    -- The schema is looked up, not substituted: ALTER SCHEMA … RENAME must not break this.
+    -- The schema is looked up, not substituted: ALTER SCHEMA, ... RENAME must not break this.
     v_schema   name;
     v_function regprocedure;
 BEGIN

@@ -44,7 +44,7 @@ CREATE TABLE @extschema@.project_file_versions (
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
 ALTER TABLE @extschema@.project_file_versions ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_file_versions IS
-    'Append-only history: versions 1, 2, 3 … of every file, tombstones (is_deleted) included.';
+    'Append-only history: versions 1, 2, 3 ... of every file, tombstones (is_deleted) included.';
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
     'The path this version was saved under; the file''s present path is its head''s.';
 

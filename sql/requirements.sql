@@ -1,3 +1,7 @@
+-- Every name below is qualified with the extension's schema, so nothing but Postgres' own operators and types
+-- need be found by search: whatever lies in the target schema, the script means what it says.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- What the database must offer before anything is created.
 DO $$
 BEGIN
