@@ -1,0 +1,63 @@
+# Sourced by every script: which Postgres, which cargo-pgrx, where things are kept.
+#
+#   PG_CONFIG            the Postgres to build against; by default the newest suitable one, 15 first
+#   PG                   a major version (15 to 18) to choose it by; 16 and 18 can be fetched
+#   PG_VERSIONED_TOOLS   where cargo-pgrx and fetched servers are kept; by default .tools in the project
+# shellcheck shell=bash
+
+PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOOLS=${PG_VERSIONED_TOOLS:-$PROJECT/.tools}
+# shellcheck disable=SC2034 # used by setup
+CARGO_PGRX_VERSION=0.18.1
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# A pg_config counts when a server and its headers are beside it.
+is_complete() {
+    [ -x "$1" ] && [ -x "$("$1" --bindir)/postgres" ] && [ -f "$("$1" --includedir-server)/postgres.h" ]
+}
+
+find_pg_config() {
+    local major candidate
+    for major in ${PG:-15 18 17 16}; do
+        for candidate in "/usr/lib/postgresql/$major/bin/pg_config" "$TOOLS/postgres-$major/bin/pg_config"; do
+            if is_complete "$candidate"; then
+                echo "$candidate"
+                return
+            fi
+        done
+    done
+}
+
+PG_CONFIG=${PG_CONFIG:-$(find_pg_config)}
+export PG_CONFIG
+
+if [ -n "$PG_CONFIG" ]; then
+    PG_MAJOR=$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+    case $PG_MAJOR in
+    15 | 16 | 17 | 18) ;;
+    *) fail "$PG_CONFIG is Postgres $PG_MAJOR; this extension is for 15 to 18" ;;
+    esac
+    # One build folder a major version: their bindings differ, and cargo would rebuild all at each change.
+    export CARGO_TARGET_DIR=$PROJECT/target/pg$PG_MAJOR
+    # shellcheck disable=SC2034 # used by the scripts that source this
+    FEATURES=(--no-default-features --features "pg$PG_MAJOR")
+    export PGRX_PG_CONFIG_PATH=$PG_CONFIG
+fi
+export PGRX_HOME=$TOOLS/pgrx-home
+export PATH=$TOOLS/bin:$PATH
+
+# Runs a command as root: directly, or through sudo.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo: $*"
+    fi
+}
