@@ -47,6 +47,11 @@ if [ -n "$PG_CONFIG" ]; then
     # shellcheck disable=SC2034 # used by the scripts that source this
     FEATURES=(--no-default-features --features "pg$PG_MAJOR")
     export PGRX_PG_CONFIG_PATH=$PG_CONFIG
+    # A fetched server brings the libraries of its clients along.
+    if [ -d "$("$PG_CONFIG" --bindir)/../bundled-libs" ]; then
+        LD_LIBRARY_PATH=$(cd "$("$PG_CONFIG" --bindir)/../bundled-libs" && pwd)
+        export LD_LIBRARY_PATH
+    fi
 fi
 export PGRX_HOME=$TOOLS/pgrx-home
 export PATH=$TOOLS/bin:$PATH
