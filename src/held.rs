@@ -2,7 +2,7 @@
 
 use pgrx::Uuid;
 
-use crate::backend::{self, Call, Db, Owner, Statement, Timestamp, Value, as_owner, connect};
+use crate::backend::{self, Call, Db, Owner, Rows, Statement, Timestamp, Value, as_owner, connect};
 use crate::caller::{Caller, Role};
 use crate::error::Error;
 use crate::locks;
@@ -47,6 +47,20 @@ impl Held<'_> {
     pub fn touch(&self) {
         static TOUCH: Statement = Statement::new("UPDATE {s}.projects SET updated_at = $2 WHERE id = $1");
         self.db.run(&TOUCH, &[self.project.into(), self.now.into()]);
+    }
+
+    /// Fails with 40001 where files were saved that the transaction's fixed snapshot does not show.
+    pub fn refuse_unseen_saves(&self) -> Result<(), Error> {
+        // Every change of a file adds a head or adds one to a head's version.
+        static CHANGES: Statement =
+            Statement::new("SELECT count(*), sum(version)::bigint FROM {s}.project_file_heads WHERE project_id = $1");
+        if !backend::fixed_snapshot() {
+            return Ok(());
+        }
+        let changes = |rows: Rows| (rows.value::<i64>(0, 1), rows.get::<i64>(0, 2));
+        let seen = changes(self.db.run(&CHANGES, &[self.id()]));
+        let actual = changes(self.db.read_latest(&CHANGES, &[self.id()]));
+        if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("project {}", self.project))) }
     }
 
     pub fn id(&self) -> Value {

@@ -1,5 +1,6 @@
 //! Statements of our own, run through SPI with plans that are prepared once a backend.
 
+use core::ffi::{c_char, c_int};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -90,22 +91,40 @@ impl Db<'_> {
     /// Runs a statement with a fresh snapshot: under READ COMMITTED it sees what committed before now,
     /// also when the calling statement began earlier. Required after every lock.
     pub fn run(&self, statement: &'static Statement, args: &[Value]) -> Rows {
-        self.execute(statement, args, false)
+        self.execute(statement, args, |plan, values, nulls| unsafe {
+            pg_sys::SPI_execute_plan(plan, values, nulls, false, 0)
+        })
     }
 
     /// Runs a query with the calling statement's snapshot, for readers; allowed on a standby.
     pub fn read(&self, statement: &'static Statement, args: &[Value]) -> Rows {
-        self.execute(statement, args, true)
+        self.execute(statement, args, |plan, values, nulls| unsafe {
+            pg_sys::SPI_execute_plan(plan, values, nulls, true, 0)
+        })
     }
 
-    fn execute(&self, statement: &'static Statement, args: &[Value], read_only: bool) -> Rows {
+    /// Runs a query with the newest snapshot there is, under every isolation level: it shows what a fixed
+    /// snapshot misses.
+    pub fn read_latest(&self, statement: &'static Statement, args: &[Value]) -> Rows {
+        self.execute(statement, args, |plan, values, nulls| unsafe {
+            let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+            pg_sys::SPI_execute_snapshot(plan, values, nulls, latest, none, false, false, 0)
+        })
+    }
+
+    fn execute(
+        &self,
+        statement: &'static Statement,
+        args: &[Value],
+        run: impl FnOnce(pg_sys::SPIPlanPtr, *mut pg_sys::Datum, *const c_char) -> c_int,
+    ) -> Rows {
         let plan = self.plan(statement, args);
         let mut datums: Vec<_> = args.iter().map(|v| v.datum.unwrap_or(pg_sys::Datum::null())).collect();
         let nulls: Vec<_> = args.iter().map(|v| if v.datum.is_some() { b' ' } else { b'n' } as _).collect();
         unsafe {
             let _indexes = IndexesOnly::begin();
-            let status = pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
-            assert!(status >= 0, "SPI_execute_plan answered {status}");
+            let status = run(plan, datums.as_mut_ptr(), nulls.as_ptr());
+            assert!(status >= 0, "SPI answered {status}");
             Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }
         }
     }

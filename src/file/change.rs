@@ -52,6 +52,11 @@ fn change(
             // Before the lock as well, so that a stranger never queues.
             caller.check(db, project, Role::Editor, owner)?;
             locks::files(project, paths);
+            if backend::fixed_snapshot() {
+                for path in paths {
+                    store::refuse_stale(db, project, path)?;
+                }
+            }
             let change = Change { call, caller, db, owner, project, expected };
             for _ in 0..MAX_ATTEMPTS {
                 if let Some(answer) = attempt(&change)? {
@@ -200,9 +205,10 @@ fn save(change: &Change, path: &str, content: &str, hash: Hash, file_type: &str)
 
     let previous = live.as_ref().or(tombstone.as_ref());
     let new = change.next(path, file_type, Some((content, hash)), previous, snapshot_seq);
-    let version = match &tombstone {
-        Some(tombstone) => store::write_moved(change.db, &new, tombstone.version),
-        None => store::write_live(change.db, &new, live.as_ref().map_or(0, |head| head.version)),
+    let version = match (&live, &tombstone) {
+        (Some(head), _) => store::write_next(change.db, &new, head.version),
+        (None, Some(tombstone)) => store::write_moved(change.db, &new, tombstone.version),
+        (None, None) => store::write_first(change.db, &new),
     };
     let kind = if live.is_some() { "file:updated" } else { "file:created" };
     Ok(version.map(|version| change.written(kind, &new, version, None)))

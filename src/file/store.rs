@@ -1,7 +1,8 @@
 //! Heads and versions of files as they lie in the tables.
 //!
-//! The head is written by one guarded statement: it changes only the very head that was read before. The
-//! locks make that guard hold nearly always; where a writer got past them, it alone keeps the result right.
+//! The head is written by one guarded statement: it changes only the very head that was read before, or makes
+//! one where there was none. The locks make that guard hold nearly always; where a writer got past them, it alone
+//! keeps the result right.
 
 use pgrx::Uuid;
 
@@ -69,9 +70,6 @@ pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> R
            LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
           WHERE p.id = $1",
     );
-    if backend::fixed_snapshot() {
-        refuse_stale(db, project, path);
-    }
     let rows = db.run(&STATE, &[project.into(), path.into(), caller.actor.into()]);
     if rows.is_empty() {
         return Err(Error::ProjectNotFound(project));
@@ -81,15 +79,27 @@ pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> R
     Ok(State { snapshot_seq: rows.value(0, 3), live })
 }
 
-/// A row lock fails with 40001 where the transaction's snapshot no longer shows the row's newest state.
-fn refuse_stale(db: &Db, project: Uuid, path: &str) {
+/// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
+/// they are.
+pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
+    // The row lock fails by itself. It keeps a later save from going into an older project version.
     static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = $1 FOR SHARE");
-    static LIVE: Statement = Statement::new(
-        "SELECT FROM {s}.project_file_heads
-          WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted FOR NO KEY UPDATE",
+    static AT_PATH: Statement = Statement::new(
+        "SELECT h.file_id, h.version
+           FROM {s}.project_file_heads h
+          WHERE h.project_id = $1 AND h.file_path = $2 AND NOT h.is_deleted
+         UNION ALL
+         SELECT h.file_id, h.version
+           FROM {s}.project_file_heads h
+          WHERE h.project_id = $1 AND h.file_path = $2 AND h.is_deleted
+          ORDER BY file_id",
     );
     db.run(&PROJECT, &[project.into()]);
-    db.run(&LIVE, &[project.into(), path.into()]);
+    let args = [project.into(), path.into()];
+    let files = |rows: Rows| (0..rows.len()).map(|row| (rows.value(row, 1), rows.value(row, 2))).collect();
+    let seen: Vec<(Uuid, i32)> = files(db.run(&AT_PATH, &args));
+    let actual: Vec<(Uuid, i32)> = files(db.read_latest(&AT_PATH, &args));
+    if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("file \"{path}\""))) }
 }
 
 /// The newest tombstone of a path, whose identity a new file there takes up.
@@ -175,19 +185,28 @@ macro_rules! head_then_version {
     };
 }
 
-/// Saves the next version of the live file at a path, or the first of a new one; its number. `read` is the
-/// version of the live head that was read, 0 when there was none. `None`: that is not the state any more.
-pub fn write_live(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
+/// Saves the first version of a new file; its number. `None`: there is a live file at the path by now.
+pub fn write_first(db: &Db, new: &NewVersion) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
-        "INSERT INTO {s}.project_file_heads AS h
+        "INSERT INTO {s}.project_file_heads
                 (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $12, $13, $7)
-         ON CONFLICT (project_id, file_path) WHERE NOT is_deleted
-         DO UPDATE SET version = excluded.version, content_hash = excluded.content_hash,
-                       file_type = excluded.file_type, snapshot_seq = excluded.snapshot_seq,
-                       updated_at = excluded.updated_at
-                 WHERE (h.file_id, h.version) = ($2, $8)
-         RETURNING h.version"
+         ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
+         RETURNING version"
+    ));
+    written(&db.run(&WRITE, &parameters(new, 0)))
+}
+
+/// Saves the next version of the live file at a path; its number. `read` is the version of its head that was
+/// read. `None`: the head is another by now.
+pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
+    // Not INSERT … ON CONFLICT (path) DO UPDATE: where a writer without locks moves the file away meanwhile, that
+    // finds no conflict and inserts a second head of the same file, a duplicate key.
+    static WRITE: Statement = Statement::new(head_then_version!(
+        "UPDATE {s}.project_file_heads
+            SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $13, updated_at = $7
+          WHERE (project_id, file_id, version) = ($1, $2, $8) AND file_path = $3 AND NOT is_deleted
+         RETURNING version"
     ));
     written(&db.run(&WRITE, &parameters(new, read)))
 }

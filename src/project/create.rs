@@ -15,6 +15,9 @@ const MAX_NAME_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 255;
 /// Begins the keys under which calls without a key are remembered for a while.
 const DOUBLE_CLICK: &str = "double-click:";
+/// Microseconds after which a call without a key is forgotten. Far longer than the window: a second click counts
+/// from its arrival, and may have waited for the lock ever since.
+const FORGET_AFTER: i64 = 24 * 3_600 * 1_000_000;
 
 struct Request<'a> {
     owner: Uuid,
@@ -45,7 +48,8 @@ impl Request<'_> {
     }
 }
 
-/// What an earlier call with the same key made, unless that project is gone.
+/// What an earlier call with the same key made, unless that project is gone. The row lock waits for a deletion
+/// under way, and fails with 40001 where a fixed snapshot still shows a deleted project.
 struct Earlier {
     started: Started,
     request_hash: Vec<u8>,
@@ -59,7 +63,8 @@ fn earlier(db: &Db, owner: Uuid, key: &str) -> Option<Earlier> {
                 k.created_xid::text::bigint, k.created_at
            FROM {s}.project_idempotency_keys k
            JOIN {s}.projects p ON p.id = k.project_id
-          WHERE k.owner_id = $1 AND k.key = $2",
+          WHERE k.owner_id = $1 AND k.key = $2
+            FOR KEY SHARE OF p",
     );
     let rows = db.run(&EARLIER, &[owner.into(), key.into()]);
     (!rows.is_empty()).then(|| Earlier {
@@ -111,8 +116,8 @@ fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Times
             now.into(),
         ],
     );
-    // Old double clicks of this owner serve nothing any more. ';' follows ':'.
-    let expired = Timestamp(now.0 - i64::from(DOUBLE_CLICK_WINDOW.get()) * 1_000);
+    // ';' follows ':'.
+    let expired = Timestamp(now.0 - FORGET_AFTER);
     db.run(&FORGET, &[request.owner.into(), DOUBLE_CLICK.into(), "double-click;".into(), expired.into()]);
     Ok(())
 }

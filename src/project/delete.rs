@@ -32,6 +32,7 @@ fn delete_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bo
             Role::Owner,
             |_| (),
             |held, ()| {
+                held.refuse_unseen_saves()?;
                 let _removing = RemovingHistory::begin();
                 for deletion in &DELETIONS {
                     held.db.run(deletion, &[held.id()]);

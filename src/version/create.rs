@@ -143,6 +143,7 @@ fn succeed(held: &Held, build_id: &str, result: &BuildResult, mut compared: Comp
         }
         _ => return Err(build.ended(held.project)),
     }
+    held.refuse_unseen_saves()?;
     let number = number(held, result.change_type)?;
     let parent = parent_snapshot(held.db, held.project);
     let stats = line_stats::since(held.db, held.project, parent, &mut compared);
