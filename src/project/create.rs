@@ -84,7 +84,7 @@ fn earlier(db: &Db, owner: Uuid, key: &str) -> Option<Earlier> {
 
 /// Remembers what this call made, in the place of what was read before. Where another session wrote here
 /// first, a fixed snapshot fails with 40001; nobody else can, under the owner's lock.
-fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Timestamp) -> Result<(), Error> {
+fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Timestamp) {
     static REMEMBER: Statement = Statement::new(
         "INSERT INTO {s}.project_idempotency_keys AS k
                 (owner_id, key, request_hash, project_id, version_id, build_id, build_metrics_id, ai_session_id,
@@ -119,7 +119,6 @@ fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Times
     // ';' follows ':'.
     let expired = Timestamp(now.0 - FORGET_AFTER);
     db.run(&FORGET, &[request.owner.into(), DOUBLE_CLICK.into(), "double-click;".into(), expired.into()]);
-    Ok(())
 }
 
 fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Error> {
@@ -166,7 +165,7 @@ fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Err
     };
     let started = builds::begin(db, &new);
     if let Some(key) = &memory {
-        remember(db, request, key, &started, now)?;
+        remember(db, request, key, &started, now);
     }
     Ok(started)
 }
