@@ -53,9 +53,9 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             receiver,
             (*set).setResult,
             (*(*set).econtext).ecxt_per_query_memory,
-            true,
-            std::ptr::null_mut(),
-            std::ptr::null(),
+            false,
+            (*set).setDesc,
+            c"a query does not answer with the function's columns".as_ptr(),
         );
         let options = pg_sys::SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() };
         let _indexes = IndexesOnly::begin();

@@ -89,6 +89,7 @@ pub type SnapshotVersion = (u64, u32);
 
 pub fn snapshot_version() -> SnapshotVersion {
     unsafe {
+        assert!(pg_sys::ActiveSnapshotSet(), "called without a snapshot");
         let snapshot = pg_sys::GetActiveSnapshot();
         ((*snapshot).snapXactCompletionCount, (*snapshot).curcid)
     }

@@ -1,1 +1,28 @@
-fn main() {}
+//! What the extension promises, asked of it by real connections.
+//!
+//! Connects as the libpq environment says, as a superuser; every test makes a database of its own and drops it.
+//! A test waits for what it can see (`pg_stat_activity`, `pg_locks`), never for time to pass.
+
+mod builds;
+mod calls;
+// mod claims;
+// mod content;
+mod creation;
+mod death;
+// mod dump;
+// mod errors;
+// mod events;
+// mod foreign_code;
+// mod hostile_names;
+mod invariants;
+// mod locks;
+// mod members;
+// mod model;
+// mod privileges;
+// mod reading;
+// mod reinstall;
+mod rollback;
+mod saves;
+mod skippers;
+mod storm;
+mod support;
