@@ -23,7 +23,6 @@ CREATE TABLE @extschema@.project_build_metrics (
 CREATE UNIQUE INDEX project_build_metrics_one_active
     ON @extschema@.project_build_metrics (project_id) WHERE status = 'started';
 CREATE INDEX project_build_metrics_id ON @extschema@.project_build_metrics (id);
-ALTER TABLE @extschema@.project_build_metrics ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_build_metrics IS
     'One row a build attempt; at most one started a project. version_id is reserved and becomes a row of project_versions when the build succeeds.';
 
@@ -41,7 +40,6 @@ CREATE TABLE @extschema@.project_ai_time_sessions (
     CHECK ((ended_at IS NULL) = (duration_ms IS NULL))
 );
 CREATE INDEX project_ai_time_sessions_build_id ON @extschema@.project_ai_time_sessions (project_id, build_id);
-ALTER TABLE @extschema@.project_ai_time_sessions ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_ai_time_sessions IS
     'AI time billed to a build. Sessions still open when their build ends are closed with it.';
 

@@ -1,8 +1,4 @@
 -- Projects, who may work on them, and the memory that turns a double click into one project.
---
--- Tables of a project keep no statistics of project_id. With them, a project newer than the last ANALYZE is
--- estimated to have one row, and an index on project_id alone looks as good as the one that also has the rest
--- of the key: a project with many files was then read whole for each of them.
 
 CREATE TABLE @extschema@.projects (
     id                   uuid        NOT NULL,
@@ -36,7 +32,6 @@ CREATE TABLE @extschema@.project_members (
     PRIMARY KEY (project_id, user_id)
 );
 CREATE INDEX project_members_user_id ON @extschema@.project_members (user_id);
-ALTER TABLE @extschema@.project_members ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_members IS
     'Who may work on a project: viewers read, editors save and build, owners manage members and delete. projects.owner_id is an owner with or without a row here.';
 

@@ -59,7 +59,6 @@ CREATE TABLE @extschema@.project_versions (
 );
 CREATE UNIQUE INDEX project_versions_one_published
     ON @extschema@.project_versions (project_id) WHERE is_published;
-ALTER TABLE @extschema@.project_versions ALTER COLUMN project_id SET STATISTICS 0;
 COMMENT ON TABLE @extschema@.project_versions IS
     'One row a project version, metadata included, visible the moment the version exists.';
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_seq IS

@@ -11,7 +11,11 @@ use crate::input;
 
 /// Everything of a project, children first.
 static DELETIONS: [Statement; 8] = [
-    Statement::new("DELETE FROM {s}.project_file_versions WHERE project_id = $1"),
+    Statement::new(
+        "DELETE FROM {s}.project_file_versions v
+          USING {s}.project_file_heads h
+          WHERE h.project_id = $1 AND v.project_id = $1 AND v.file_id = h.file_id",
+    ),
     Statement::new("DELETE FROM {s}.project_file_heads WHERE project_id = $1"),
     Statement::new("DELETE FROM {s}.project_versions WHERE project_id = $1"),
     Statement::new("DELETE FROM {s}.project_ai_time_sessions WHERE project_id = $1"),
