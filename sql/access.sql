@@ -50,40 +50,6 @@ CREATE POLICY members_read ON @extschema@.project_file_versions FOR SELECT
 -- No policy: nobody but the extension's owner reads it.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 
--- Default privileges of the database may have given every new object to roles nobody thought of.
-DO $$
-DECLARE
-    v_member record;
-BEGIN
-    FOR v_member IN
-        SELECT CASE WHEN d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                    THEN 'FUNCTION ' || d.objid::pg_catalog.regprocedure::text
-                    WHEN c.relkind = 'S' THEN 'SEQUENCE ' || d.objid::pg_catalog.regclass::text
-                    ELSE 'TABLE ' || d.objid::pg_catalog.regclass::text
-               END AS object,
-               CASE a.grantee WHEN 0 THEN 'PUBLIC'
-                    ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
-          FROM (SELECT e.classid, e.objid
-                  FROM pg_catalog.pg_depend e
-                  JOIN pg_catalog.pg_extension x
-                    ON x.oid = e.refobjid AND x.extname = 'pg_versioned'
-                 WHERE e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-                   AND e.deptype = 'e') d
-          LEFT JOIN pg_catalog.pg_class c
-            ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
-          LEFT JOIN pg_catalog.pg_proc p
-            ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.objid
-         CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(c.relacl, p.proacl,
-                   CASE WHEN p.oid IS NOT NULL THEN pg_catalog.acldefault('f', p.proowner) END)) a
-         WHERE (c.relkind IN ('r', 'p', 'v', 'S') OR p.oid IS NOT NULL)
-           AND a.grantee <> COALESCE(c.relowner, p.proowner)
-         GROUP BY 1, 2
-    LOOP
-        EXECUTE 'REVOKE ALL ON ' || v_member.object || ' FROM ' || v_member.grantee;
-    END LOOP;
-END
-$$;
-
 CREATE FUNCTION @extschema@.grant_versioned_access(p_role name) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -118,9 +84,42 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION @extschema@.grant_versioned_access(name) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.grant_versioned_access(name) IS
     'Lets a role read (under row level security) and call the functions. For the owner of the extension. 22023 when there is no such role.';
+
+-- After all is created: default privileges of the database may have given it to roles nobody thought of.
+DO $$
+DECLARE
+    v_member record;
+BEGIN
+    FOR v_member IN
+        SELECT CASE WHEN d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                    THEN 'FUNCTION ' || d.objid::pg_catalog.regprocedure::text
+                    WHEN c.relkind = 'S' THEN 'SEQUENCE ' || d.objid::pg_catalog.regclass::text
+                    ELSE 'TABLE ' || d.objid::pg_catalog.regclass::text
+               END AS object,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC'
+                    ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee
+          FROM (SELECT e.classid, e.objid
+                  FROM pg_catalog.pg_depend e
+                  JOIN pg_catalog.pg_extension x
+                    ON x.oid = e.refobjid AND x.extname = 'pg_versioned'
+                 WHERE e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+                   AND e.deptype = 'e') d
+          LEFT JOIN pg_catalog.pg_class c
+            ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
+          LEFT JOIN pg_catalog.pg_proc p
+            ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.objid
+         CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(c.relacl, p.proacl,
+                   CASE WHEN p.oid IS NOT NULL THEN pg_catalog.acldefault('f', p.proowner) END)) a
+         WHERE (c.relkind IN ('r', 'p', 'v', 'S') OR p.oid IS NOT NULL)
+           AND a.grantee <> COALESCE(c.relowner, p.proowner)
+         GROUP BY 1, 2
+    LOOP
+        EXECUTE 'REVOKE ALL ON ' || v_member.object || ' FROM ' || v_member.grantee;
+    END LOOP;
+END
+$$;
 
 DO $$
 DECLARE

@@ -1,13 +1,14 @@
 //! A call of one of our SQL functions: where the extension lives, who owns it, and the answer's row type.
 
+use core::ffi::CStr;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::callconv::{BoxRet, FcInfo};
-use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
+use pgrx::{direct_function_call, pg_sys};
 
 use super::RoleId;
 use super::raise::raise;
@@ -36,8 +37,18 @@ impl Call {
             pg_sys::ReleaseSysCache(tuple);
             let name = pg_sys::get_namespace_name(namespace);
             assert!(!name.is_null(), "schema {namespace:?} is not in the catalogue");
-            let quoted = core::ffi::CStr::from_ptr(pg_sys::quote_identifier(name));
+            let quoted = CStr::from_ptr(pg_sys::quote_identifier(name));
             Call { fcinfo, schema: quoted.to_string_lossy().into_owned(), owner, result_type }
+        }
+    }
+
+    /// Text of the `jsonb` argument number `index` (from 0), just as Postgres writes it; pgrx' `JsonB` would put it
+    /// through types that hold neither every number nor every depth.
+    pub fn jsonb_argument(&self, index: usize) -> Option<String> {
+        unsafe {
+            let argument = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)?;
+            let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(argument)])?;
+            Some(text.to_string_lossy().into_owned())
         }
     }
 

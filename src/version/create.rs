@@ -1,7 +1,7 @@
 //! Making the version of a successful build.
 
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid, pg_sys};
+use pgrx::{Uuid, pg_sys};
 
 use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
@@ -159,13 +159,12 @@ fn succeed(held: &Held, build_id: &str, result: &BuildResult, mut compared: Comp
 fn create_version_on_success(
     project: Option<Uuid>,
     build_id: Option<&str>,
-    result: Option<JsonB>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
-        let result = result::parse(input::required(result, "p_result")?.0).map_err(Error::Invalid)?;
+        let result = result::parse(&input::required(call.jsonb_argument(2), "p_result")?).map_err(Error::Invalid)?;
         // Most of the comparing is done before savers have to wait for it.
         let compare = |db: &Db| {
             let mut compared = Compared::default();

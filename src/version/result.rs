@@ -1,8 +1,9 @@
 //! What a build worker reports about a finished build: the JSON argument of `create_version_on_success`.
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::value::RawValue;
 
 use super::semver::{self, ChangeType};
 
@@ -20,7 +21,8 @@ pub struct BuildResult {
     pub version_name: Option<String>,
     pub version_description: Option<String>,
     pub enhanced_prompt: Option<String>,
-    pub prompt_metadata: Option<Json>,
+    /// Kept as it was sent: numbers may be larger, and nesting deeper, than Rust's types hold.
+    pub prompt_metadata: Option<Box<RawValue>>,
     pub base_version_id: Option<String>,
     pub needs_rebuild: Option<bool>,
     pub preview_url: Option<String>,
@@ -35,7 +37,7 @@ pub struct BuildResult {
     pub pnpm_version: Option<String>,
     pub cf_deployment_id: Option<String>,
     pub base_snapshot_id: Option<String>,
-    pub ai_json: Option<Json>,
+    pub ai_json: Option<Box<RawValue>>,
     pub breaking_risk: Option<BreakingRisk>,
     pub auto_classified: Option<bool>,
     pub classification_confidence: Option<f64>,
@@ -55,28 +57,28 @@ pub enum BreakingRisk {
     High,
 }
 
-/// Reads and checks a result. The error names every unknown key, or the first key with a bad value.
-pub fn parse(json: Json) -> Result<BuildResult, String> {
-    let Json::Object(object) = json else {
-        return Err("p_result must be a JSON object".into());
-    };
-    name_bad_keys::<BuildResult>(&object)?;
-    let mut result: BuildResult = serde_json::from_value(Json::Object(object)).map_err(|e| format!("p_result: {e}"))?;
+/// Reads and checks a result, the text of a `jsonb`. The error names every unknown key, or the first key with a
+/// bad value.
+pub fn parse(json: &str) -> Result<BuildResult, String> {
+    let keys: BTreeMap<String, &RawValue> =
+        serde_json::from_str(json).map_err(|_| "p_result must be a JSON object".to_owned())?;
+    name_bad_keys(&keys)?;
+    let mut result: BuildResult = serde_json::from_str(json).map_err(|e| format!("p_result: {}", plain(&e)))?;
     check(&mut result)?;
     Ok(result)
 }
 
 /// serde stops at the first error and does not say where a wrong type is, so each key is tried alone.
-fn name_bad_keys<T: DeserializeOwned>(object: &Map<String, Json>) -> Result<(), String> {
+fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
     let mut unknown = Vec::new();
-    for (key, value) in object {
-        let alone = Json::Object(Map::from_iter([(key.clone(), value.clone())]));
-        if let Err(error) = serde_json::from_value::<T>(alone) {
-            let error = error.to_string();
+    for (key, value) in keys {
+        let alone = serde_json::to_string(&BTreeMap::from([(key, value)])).expect("a key and its JSON");
+        if let Err(error) = serde_json::from_str::<BuildResult>(&alone) {
+            let error = plain(&error);
             if error.starts_with("unknown field") {
                 unknown.push(format!("\"{}\"", crate::id::abridged(key)));
             } else {
-                return Err(format!("p_result key \"{key}\": {error}"));
+                return Err(format!("p_result key \"{key}\": {}", crate::id::abridged(&error)));
             }
         }
     }
@@ -85,6 +87,13 @@ fn name_bad_keys<T: DeserializeOwned>(object: &Map<String, Json>) -> Result<(), 
         1 => Err(format!("p_result has an unknown key: {}", unknown[0])),
         _ => Err(format!("p_result has unknown keys: {}", unknown.join(", "))),
     }
+}
+
+/// serde's message without Rust's type names and the place in a text the caller never saw.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    text.replace("expected i64", "expected a whole number").replace("expected f64", "expected a number")
 }
 
 fn check(r: &mut BuildResult) -> Result<(), String> {
@@ -153,9 +162,13 @@ fn lower_hex(value: &mut Option<String>, key: &str, digits: std::ops::RangeInclu
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
-    use super::*;
+    use super::BuildResult;
+
+    fn parse(value: Json) -> Result<BuildResult, String> {
+        super::parse(&value.to_string())
+    }
 
     #[test]
     fn empty_and_null_are_fine() {
@@ -199,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn json_is_kept_to_the_letter() {
+        let text = r#"{"ai_json": [1e400, 12345678901234567890123.450, [[[[]]]]]}"#;
+        let kept = super::parse(text).unwrap().ai_json.unwrap();
+        assert_eq!(kept.get(), "[1e400, 12345678901234567890123.450, [[[[]]]]]");
+        let deep = format!("{{\"ai_json\": {}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(super::parse(&deep).is_ok());
+    }
+
+    #[test]
+    fn speaks_of_json_and_not_of_rust() {
+        let error = parse(json!({"artifact_size": "big"})).unwrap_err();
+        assert!(error.contains("whole number") && !error.contains("i64") && !error.contains("line"), "{error}");
+    }
+
+    #[test]
     fn hexadecimal_is_stored_in_lower_case() {
         let result = parse(json!({"artifact_checksum": "AB".repeat(32), "git_commit_sha": "ABCDEF0"})).unwrap();
         assert_eq!(result.artifact_checksum, Some("ab".repeat(32)));
@@ -207,7 +235,7 @@ mod tests {
 
     #[test]
     fn limits_are_inclusive() {
-        assert!(parse(json!({"artifact_size": MAX_ARTIFACT_BYTES, "classification_confidence": 1})).is_ok());
+        assert!(parse(json!({"artifact_size": 2_147_483_648u32, "classification_confidence": 1})).is_ok());
         assert!(parse(json!({"artifact_size": 0, "classification_confidence": 0})).is_ok());
     }
 }
