@@ -121,6 +121,8 @@ fn claimed_actor(login: RoleId) -> Option<Uuid> {
         return None;
     }
     match backend::setting(c"request.jwt.claims") {
+        // serde would take an array for the struct's fields.
+        Some(claims) if !claims.trim_start().starts_with('{') => None,
         Some(claims) => uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
         None => uuid(&backend::setting(c"request.jwt.claim.sub")?),
     }

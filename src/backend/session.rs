@@ -1,9 +1,12 @@
 //! The session and its transaction: roles, settings, clock, locks, notifications.
 
 use core::ffi::{CStr, c_int};
+use std::any::Any;
 use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use pgrx::{IntoDatum, PgSqlErrorCode, PgTryBuilder, direct_function_call, pg_sys};
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{IntoDatum, PgSqlErrorCode, direct_function_call, pg_sys};
 
 use super::spi::Timestamp;
 use super::{Call, RoleId, bindings};
@@ -158,27 +161,40 @@ fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> 
 }
 
 /// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into a unique
-/// constraint. Any other error goes on its way.
+/// constraint. Any other error undoes it as well, and goes on its way.
 pub fn undo_on_unique_violation<R>(body: impl FnOnce() -> R) -> Option<R> {
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let resources = pg_sys::CurrentResourceOwner;
-        let restore = || {
+        let leave = |end: unsafe fn()| {
+            end();
             pg_sys::CurrentMemoryContext = context;
             pg_sys::CurrentResourceOwner = resources;
         };
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
-        let body = std::panic::AssertUnwindSafe(body);
-        let result = PgTryBuilder::new(move || Some({ body }.0()))
-            .catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| None)
-            .execute();
-        if result.is_some() {
-            pg_sys::ReleaseCurrentSubTransaction();
-        } else {
-            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        let result = catch_unwind(AssertUnwindSafe(body));
+        match result {
+            Ok(result) => {
+                leave(pg_sys::ReleaseCurrentSubTransaction);
+                Some(result)
+            }
+            Err(panic) => {
+                // Left open, it would be what the error aborts, in the place of the transaction around it.
+                leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
+                if !is_unique_violation(&*panic) {
+                    resume_unwind(panic);
+                }
+                None
+            }
         }
-        restore();
-        result
     }
+}
+
+fn is_unique_violation(panic: &(dyn Any + Send)) -> bool {
+    matches!(
+        panic.downcast_ref::<CaughtError>(),
+        Some(CaughtError::PostgresError(error))
+            if error.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION
+    )
 }

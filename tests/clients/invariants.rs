@@ -1,0 +1,160 @@
+//! What must hold of the tables whatever happened.
+
+use crate::support::Session;
+
+/// Each query finds violations, one a row, as text.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "every head is its file's newest version",
+        "SELECT h.project_id || ' ' || h.file_path
+           FROM versioned.project_file_heads h
+           LEFT JOIN versioned.project_file_versions v USING (project_id, file_id, version)
+          WHERE v.id IS NULL
+             OR (v.file_path, v.content_hash, v.file_type, v.is_deleted, v.snapshot_seq, v.created_at)
+                IS DISTINCT FROM
+                (h.file_path, h.content_hash, h.file_type, h.is_deleted, h.snapshot_seq, h.updated_at)",
+    ),
+    (
+        "versions count from 1 without gap up to the head's",
+        "SELECT v.file_id || ': ' || count(*) || ' versions up to ' || max(v.version)
+           FROM versioned.project_file_versions v
+           LEFT JOIN versioned.project_file_heads h USING (project_id, file_id)
+          GROUP BY v.project_id, v.file_id, h.version
+         HAVING (min(v.version), max(v.version), count(*)) IS DISTINCT FROM (1, h.version, h.version::bigint)",
+    ),
+    (
+        "one live head a path, whatever the index says",
+        "SELECT project_id || ' ' || (file_path || '') FROM versioned.project_file_heads
+          WHERE NOT is_deleted IS TRUE GROUP BY project_id, (file_path || '') HAVING count(*) > 1",
+    ),
+    (
+        "times and snapshots never go back in a file's history",
+        "SELECT file_id || ' version ' || version
+           FROM (SELECT *, lag(created_at) OVER w AS earlier, lag(snapshot_seq) OVER w AS lower
+                   FROM versioned.project_file_versions
+                 WINDOW w AS (PARTITION BY project_id, file_id ORDER BY version)) v
+          WHERE earlier > created_at OR lower > snapshot_seq",
+    ),
+    (
+        "hashes and sizes are those of the contents",
+        "SELECT file_id || ' version ' || version FROM versioned.project_file_versions
+          WHERE content_hash IS DISTINCT FROM sha256(convert_to(content, 'UTF8'))
+             OR size_bytes <> octet_length(coalesce(content, ''))
+             OR is_deleted <> (content IS NULL)",
+    ),
+    (
+        "ids of versions are unique",
+        "SELECT id::text FROM versioned.project_file_versions GROUP BY id HAVING count(*) > 1",
+    ),
+    (
+        "no row is without its project",
+        "SELECT t.what || ' ' || t.project_id
+           FROM (SELECT 'head', project_id FROM versioned.project_file_heads
+                 UNION ALL SELECT 'file version', project_id FROM versioned.project_file_versions
+                 UNION ALL SELECT 'version', project_id FROM versioned.project_versions
+                 UNION ALL SELECT 'build', project_id FROM versioned.project_build_metrics
+                 UNION ALL SELECT 'session', project_id FROM versioned.project_ai_time_sessions
+                 UNION ALL SELECT 'member', project_id FROM versioned.project_members
+                 UNION ALL SELECT 'key', project_id FROM versioned.project_idempotency_keys) t(what, project_id)
+           LEFT JOIN versioned.projects p ON p.id = t.project_id
+          WHERE p.id IS NULL",
+    ),
+    (
+        "the view shows every version once, one of a live file as current and none of a deleted one",
+        "SELECT h.file_id::text
+           FROM versioned.project_file_heads h
+           JOIN versioned.project_file_versions v USING (project_id, file_id)
+           LEFT JOIN versioned.project_files f ON f.id = v.id
+          GROUP BY h.project_id, h.file_id, h.is_deleted, h.version
+         HAVING count(f.id) <> h.version
+             OR count(*) FILTER (WHERE f.is_current_version) <> (NOT h.is_deleted)::int
+             OR coalesce(max(f.version) FILTER (WHERE f.is_current_version), h.version) <> h.version",
+    ),
+    (
+        "a build is deployed exactly where its version exists",
+        "SELECT coalesce(b.build_id, v.version_id)
+           FROM (SELECT * FROM versioned.project_build_metrics WHERE status = 'deployed') b
+           FULL JOIN versioned.project_versions v USING (project_id, version_id)
+          WHERE b.build_id IS NULL OR v.version_id IS NULL",
+    ),
+    (
+        "at most one build of a project is active, and the project knows it",
+        "SELECT p.id::text
+           FROM versioned.projects p
+           LEFT JOIN versioned.project_build_metrics b ON b.project_id = p.id AND b.status || '' = 'started'
+          GROUP BY p.id
+         HAVING count(b.build_id) > 1
+             OR (count(b.build_id) = 1) <> (p.build_status = 'building')
+             OR count(b.build_id) = 1 AND max(b.build_id) IS DISTINCT FROM p.current_build_id",
+    ),
+    (
+        "the project's state is that of its newest build",
+        "SELECT p.id::text
+           FROM versioned.projects p
+           LEFT JOIN LATERAL (SELECT build_id, status FROM versioned.project_build_metrics
+                               WHERE project_id = p.id ORDER BY id DESC LIMIT 1) b ON true
+          WHERE p.current_build_id IS DISTINCT FROM b.build_id
+             OR p.build_status IS DISTINCT FROM CASE b.status WHEN 'started' THEN 'building' ELSE b.status END",
+    ),
+    (
+        "sessions end with their builds",
+        "SELECT s.session_id
+           FROM versioned.project_ai_time_sessions s
+           LEFT JOIN versioned.project_build_metrics b USING (project_id, build_id)
+          WHERE b.build_id IS NULL OR b.completed_at IS NOT NULL AND s.ended_at IS NULL",
+    ),
+    (
+        "the current version is the newest",
+        "SELECT p.id::text
+           FROM versioned.projects p
+           LEFT JOIN LATERAL (SELECT version_id, snapshot_seq FROM versioned.project_versions
+                               WHERE project_id = p.id ORDER BY snapshot_seq DESC LIMIT 1) v ON true
+          WHERE p.current_version_id IS DISTINCT FROM v.version_id
+             OR p.snapshot_seq <> coalesce(v.snapshot_seq + 1, p.snapshot_seq)",
+    ),
+    (
+        "every version has a snapshot of its own, and number and time grow with it",
+        "SELECT version_id
+           FROM (SELECT *, lag(snapshot_seq) OVER w AS last_snapshot, lag(created_at) OVER w AS earlier,
+                        lag((major_version, minor_version, patch_version)) OVER w AS last_number
+                   FROM versioned.project_versions
+                 WINDOW w AS (PARTITION BY project_id ORDER BY snapshot_seq, version_id)) v
+          WHERE last_snapshot = snapshot_seq OR earlier > created_at
+             OR last_number >= (major_version, minor_version, patch_version)",
+    ),
+    (
+        "no file is stamped later than its project",
+        "SELECT v.id::text
+           FROM versioned.project_file_versions v JOIN versioned.projects p ON p.id = v.project_id
+          WHERE v.snapshot_seq > p.snapshot_seq",
+    ),
+    (
+        "owners are members",
+        "SELECT p.id::text
+           FROM versioned.projects p
+           LEFT JOIN versioned.project_members m ON m.project_id = p.id AND m.user_id = p.owner_id
+          WHERE m.role IS DISTINCT FROM 'owner'",
+    ),
+];
+
+/// Asserts that nothing is wrong anywhere in the database.
+#[track_caller]
+pub fn hold(admin: &mut Session) {
+    for (promise, violations) in INVARIANTS {
+        let found: Vec<String> = admin.column(violations, &[]);
+        assert!(found.is_empty(), "{promise}, but {} violations: {:?}", found.len(), &found[..found.len().min(5)]);
+    }
+}
+
+/// All rows of all tables, as text.
+pub fn everything(admin: &mut Session) -> Vec<String> {
+    let tables: Vec<String> = admin.column(
+        "SELECT oid::regclass::text FROM pg_class
+          WHERE relnamespace = 'versioned'::regnamespace AND relkind = 'r' ORDER BY 1",
+        &[],
+    );
+    tables
+        .iter()
+        .flat_map(|table| admin.column(&format!("SELECT '{table} ' || t FROM {table} t ORDER BY 1"), &[]))
+        .collect()
+}
