@@ -88,13 +88,15 @@ pub fn current_xid() -> u64 {
 }
 
 /// What the active snapshot shows: equal only for equal views of the database.
-pub type SnapshotVersion = (u64, u32);
+pub type SnapshotVersion = (u64, u32, u32);
 
 pub fn snapshot_version() -> SnapshotVersion {
     unsafe {
         assert!(pg_sys::ActiveSnapshotSet(), "called without a snapshot");
         let snapshot = pg_sys::GetActiveSnapshot();
-        ((*snapshot).snapXactCompletionCount, (*snapshot).curcid)
+        // A savepoint that is undone changes what is seen, and neither of the other two.
+        let savepoint = pg_sys::GetCurrentSubTransactionId();
+        ((*snapshot).snapXactCompletionCount, (*snapshot).curcid, savepoint)
     }
 }
 

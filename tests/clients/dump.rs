@@ -164,6 +164,9 @@ fn a_restored_database_is_the_same_and_goes_on() {
     for format in ["plain", "custom", "directory"] {
         let mut command = program("pg_dump");
         command.args(["--format", format, "--file"]).arg(dump(format)).arg(&db.name);
+        if format == "directory" {
+            command.args(["--jobs", "2"]);
+        }
         silent(format, command.output().expect("pg_dump runs"));
     }
     for (n, format) in ["plain", "custom", "directory"].into_iter().enumerate() {
@@ -171,9 +174,8 @@ fn a_restored_database_is_the_same_and_goes_on() {
         let mut command = program(if format == "plain" { "psql" } else { "pg_restore" });
         match format {
             "plain" => command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f"]),
-            "custom" => command.args(["--exit-on-error", "--dbname", &restored.name]),
-            // Several at once, in an order of their own.
-            _ => command.args(["--exit-on-error", "--jobs", "3", "--dbname", &restored.name]),
+            // Not with --jobs: pg_dump does not note which of an extension's tables needs which.
+            _ => command.args(["--exit-on-error", "--dbname", &restored.name]),
         };
         command.arg(dump(format));
         if format == "plain" {

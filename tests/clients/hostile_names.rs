@@ -182,6 +182,29 @@ fn temporary_tables_and_types_of_the_same_names_change_nothing() {
     invariants::hold(&mut admin);
 }
 
+/// Settings any user can change, and that change what SQL means or shows.
+#[test]
+fn odd_settings_of_a_session_change_nothing() {
+    let db = Database::new("odd_settings");
+    let owner = Uuid::new_v4();
+    for (n, mut session) in [db.connect(), db.user(owner)].into_iter().enumerate() {
+        session.run(
+            "SET search_path = ''; SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kathmandu';
+             SET IntervalStyle = 'sql_standard'; SET bytea_output = 'escape'; SET extra_float_digits = -15;
+             SET standard_conforming_strings = off; SET escape_string_warning = off; SET transform_null_equals = on;
+             SET quote_all_identifiers = on; SET enable_indexscan = off; SET enable_bitmapscan = off;
+             SET enable_nestloop = off; SET enable_hashjoin = off; SET enable_sort = off; SET jit = on;
+             SET jit_above_cost = 0; SET work_mem = '64kB'; SET plan_cache_mode = force_custom_plan;
+             SET force_parallel_mode = on; SET array_nulls = off; SET max_stack_depth = '200kB';
+             SET default_transaction_isolation = 'serializable'; SET synchronous_commit = off;
+             SET client_min_messages = error; SET default_tablespace = 'none'; SET temp_buffers = 100",
+        );
+        live(&mut session, owner, &n.to_string());
+        assert_eq!(session.value::<String>("SELECT pg_catalog.current_setting('enable_seqscan')", &[]), "on");
+    }
+    invariants::hold(&mut db.connect());
+}
+
 /// Whoever may create objects in the target schema must not gain from the superuser's CREATE EXTENSION.
 #[test]
 fn hostile_names_in_the_target_schema_and_the_path_do_not_disturb_the_installation() {

@@ -20,6 +20,7 @@ mod members;
 mod model;
 mod privileges;
 mod reading;
+mod reentrancy;
 mod reinstall;
 mod rollback;
 mod saves;

@@ -191,6 +191,19 @@ fn compare(session: &mut Session, project: Uuid, model: &Model, users: &[Uuid]) 
             prop_assert_eq!(read.content.as_deref(), version.content.map(|content| CONTENTS[content]));
             prop_assert_eq!((&*read.path, read.is_current), (*path, is_current));
         }
+        // The same in pages.
+        let (mut pages, mut before) = (Vec::new(), None::<i32>);
+        loop {
+            let page: Vec<i32> = session.column(
+                "SELECT version FROM versioned.get_project_file_history($1, $2, 3, $3)",
+                &[&project, path, &before],
+            );
+            prop_assert!(page.len() <= 3);
+            let Some(last) = page.last() else { break };
+            before = Some(*last);
+            pages.extend(page);
+        }
+        prop_assert!(pages.into_iter().eq((1..=versions.len() as i32).rev()));
         let beyond = session.get(project, path, Some(versions.len() as i32 + 1));
         prop_assert_eq!(beyond.map_err(|refusal| refusal.code), Err("PT404".to_owned()));
     }

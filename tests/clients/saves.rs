@@ -157,6 +157,56 @@ fn racing_equal_saves_make_one_version() {
     invariants::hold(&mut admin);
 }
 
+/// One statement, one snapshot, many saves: each sees the one before.
+#[test]
+fn saves_of_one_statement_follow_each_other() {
+    let db = Database::new("one_statement");
+    let mut admin = db.connect();
+    let project = admin.project(Uuid::new_v4()).project;
+    let versions: Vec<i32> = admin.column(
+        "SELECT (versioned.atomic_upsert_project_file($1, 'a', n::text, 'text')).version FROM generate_series(1, 100) n",
+        &[&project],
+    );
+    assert!(versions.into_iter().eq(1..=100));
+    // Over the very rows that the saves change.
+    admin.put(project, "b", "x");
+    let saved: i64 = admin.value(
+        "SELECT count(*) FROM versioned.project_files f,
+                versioned.atomic_upsert_project_file($1, f.file_path, f.content || ' again', 'text') s
+          WHERE f.project_id = $1 AND f.is_current_version",
+        &[&project],
+    );
+    assert_eq!(saved, 2);
+    admin.run(&format!(
+        "DO $$
+         DECLARE
+             v_file record;
+         BEGIN
+             FOR v_file IN SELECT * FROM versioned.project_files WHERE project_id = '{project}' AND is_current_version LOOP
+                 PERFORM versioned.atomic_upsert_project_file('{project}', v_file.file_path, 'loop', 'text', v_file.version);
+                 PERFORM versioned.delete_project_file('{project}', v_file.file_path, v_file.version + 1);
+                 ASSERT (SELECT count(*) = 0 FROM versioned.project_files
+                          WHERE project_id = '{project}' AND file_path = v_file.file_path AND is_current_version);
+             END LOOP;
+         END $$"
+    ));
+    assert!(admin.list(project).is_empty());
+    invariants::hold(&mut admin);
+}
+
+#[test]
+fn ulids_are_unique_and_grow_within_a_session() {
+    let db = Database::new("ulids");
+    let ids = race(sessions(8, || db.connect()), |_, session| {
+        let sql = "SELECT versioned.generate_ulid() FROM generate_series(1, 2000)";
+        (0..3).flat_map(|_| session.column::<String>(sql, &[])).collect::<Vec<_>>()
+    });
+    for own in &ids {
+        assert!(own.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+    assert_eq!(ids.iter().flatten().collect::<HashSet<_>>().len(), 8 * 6000);
+}
+
 #[test]
 fn created_at_grows_though_the_later_writers_transaction_started_earlier() {
     let db = Database::new("created_at");

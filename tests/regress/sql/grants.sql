@@ -4,6 +4,9 @@
 -- CREATE EXTENSION gives authenticated and service_role what they need. grant_versioned_access gives the same
 -- to any other role.
 --
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS "regress_versioned app";
+RESET client_min_messages;
 CREATE ROLE "regress_versioned app";
 SELECT grant_versioned_access('regress_versioned app');
 -- It reads under row level security and calls the functions, as one does whom JWT claims make somebody.

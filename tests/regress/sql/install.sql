@@ -147,6 +147,8 @@ ALTER EXTENSION pg_versioned SET SCHEMA elsewhere;
 DROP SCHEMA elsewhere;
 
 -- Texts are UTF-8 throughout; a database of another encoding is refused.
+SET client_min_messages = warning;
+DROP DATABASE IF EXISTS regress_sql_ascii;
 CREATE DATABASE regress_sql_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C';
 \c regress_sql_ascii
 \set SHOW_CONTEXT never

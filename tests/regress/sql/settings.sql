@@ -97,6 +97,9 @@ SELECT claims, set_config('request.jwt.claims', claims, false) = claims AS set, 
 RESET request.jwt.claims;
 
 -- The role PostgREST logs in as is believed; a login of one's own is not.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_versioned_worker;
+RESET client_min_messages;
 CREATE ROLE regress_versioned_worker;
 SELECT grant_versioned_access('regress_versioned_worker');
 SET SESSION AUTHORIZATION authenticator;
