@@ -1,12 +1,13 @@
 # Sourced by every script: which Postgres, which cargo-pgrx, where things are kept.
 #
-#   PG_CONFIG            the Postgres to build against; by default the newest suitable one, 15 first
+#   PG_CONFIG            the Postgres to build against; by default Debian's newest suitable one, 15 first
 #   PG                   a major version (15 to 18) to choose it by; 16 and 18 can be fetched
 #   PG_VERSIONED_TOOLS   where cargo-pgrx and fetched servers are kept; by default .tools in the project
 # shellcheck shell=bash
 
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-TOOLS=${PG_VERSIONED_TOOLS:-$PROJECT/.tools}
+TOOLS=$(realpath -ms "${PG_VERSIONED_TOOLS:-$PROJECT/.tools}")
+export PG_VERSIONED_TOOLS=$TOOLS
 # shellcheck disable=SC2034 # used by setup
 CARGO_PGRX_VERSION=0.18.1
 
@@ -22,18 +23,32 @@ is_complete() {
 }
 
 find_pg_config() {
-    local major candidate
+    local major candidate candidates=()
     for major in ${PG:-15 18 17 16}; do
-        for candidate in "/usr/lib/postgresql/$major/bin/pg_config" "$TOOLS/postgres-$major/bin/pg_config"; do
-            if is_complete "$candidate"; then
-                echo "$candidate"
-                return
-            fi
-        done
+        candidates+=("/usr/lib/postgresql/$major/bin/pg_config")
+    done
+    # Fetched servers are for those who ask for their version.
+    [ -z "${PG:-}" ] || candidates+=("$TOOLS/pg$PG/bin/pg_config")
+    for candidate in "${candidates[@]}"; do
+        if is_complete "$candidate"; then
+            echo "$candidate"
+            return
+        fi
     done
 }
 
-PG_CONFIG=${PG_CONFIG:-$(find_pg_config)}
+case ${PG:-} in
+'' | 15 | 16 | 17 | 18) ;;
+*) fail "PG is $PG; this extension is for Postgres 15 to 18" ;;
+esac
+
+if [ -n "${PG_CONFIG:-}" ]; then
+    given=$PG_CONFIG
+    PG_CONFIG=$(realpath -s "$(command -v "$given")" 2>/dev/null) || fail "PG_CONFIG: there is no program $given"
+    is_complete "$PG_CONFIG" || fail "$PG_CONFIG has no server beside it, or no server headers"
+else
+    PG_CONFIG=$(find_pg_config)
+fi
 export PG_CONFIG
 
 if [ -n "$PG_CONFIG" ]; then
@@ -42,18 +57,15 @@ if [ -n "$PG_CONFIG" ]; then
     15 | 16 | 17 | 18) ;;
     *) fail "$PG_CONFIG is Postgres $PG_MAJOR; this extension is for 15 to 18" ;;
     esac
+    [ "${PG:-$PG_MAJOR}" = "$PG_MAJOR" ] || fail "PG asks for Postgres $PG, PG_CONFIG is that of $PG_MAJOR"
     # One build folder a major version: their bindings differ, and cargo would rebuild all at each change.
     export CARGO_TARGET_DIR=$PROJECT/target/pg$PG_MAJOR
     # shellcheck disable=SC2034 # used by the scripts that source this
     FEATURES=(--no-default-features --features "pg$PG_MAJOR")
+    export PGRX_HOME=$CARGO_TARGET_DIR/pgrx
+    # Lets plain cargo commands find Postgres too.
     export PGRX_PG_CONFIG_PATH=$PG_CONFIG
-    # A fetched server brings the libraries of its clients along.
-    if [ -d "$("$PG_CONFIG" --bindir)/../bundled-libs" ]; then
-        LD_LIBRARY_PATH=$(cd "$("$PG_CONFIG" --bindir)/../bundled-libs" && pwd)
-        export LD_LIBRARY_PATH
-    fi
 fi
-export PGRX_HOME=$TOOLS/pgrx-home
 export PATH=$TOOLS/bin:$PATH
 
 # Runs a command as root: directly, or through sudo.

@@ -59,6 +59,9 @@ DECLARE
     v_schema   name;
     v_function regprocedure;
 BEGIN
+    IF p_role IS NULL THEN
+        RAISE EXCEPTION 'p_role must not be null' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = p_role) THEN
         RAISE EXCEPTION 'role "%" does not exist', p_role USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -123,7 +123,12 @@ impl Error {
             NotSignedIn => {
                 "Sign in with a JWT whose sub is a uuid, log in as a role with pg_versioned.actor_id set, or call as a privileged role."
             }
-            VersionConflict { .. } => "Read the current version, merge your change into it, and save again.",
+            VersionConflict { current: None | Some(FileState { hash: None, .. }), .. } => {
+                "To create the file, expect version 0."
+            }
+            VersionConflict { .. } => {
+                "Read the current version, bring your change up to it, and try again with its number."
+            }
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",

@@ -23,7 +23,9 @@ pub fn project(value: Option<Uuid>, name: &str) -> Result<Uuid, Error> {
 pub fn line<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<&'a str, Error> {
     let text = required(value, name)?;
     if text.trim().is_empty() || text.len() > most || text.chars().any(char::is_control) {
-        return Err(Error::Invalid(format!("{name} must have 1 to {most} bytes and no control characters")));
+        return Err(Error::Invalid(format!(
+            "{name} must have 1 to {most} bytes, not blanks alone, and no control characters"
+        )));
     }
     Ok(text)
 }

@@ -12,7 +12,7 @@ use pgrx::Uuid;
 use crate::backend::Statement;
 use crate::error::Error;
 use crate::held::Held;
-use crate::id::abridged;
+use crate::id::{self, abridged};
 use crate::input;
 
 /// A build's row.
@@ -57,5 +57,6 @@ impl Build {
 /// The id of a build, session or version as it is stored: upper case. What is no ULID is not refused here, it
 /// will not be found.
 pub fn id_argument(value: Option<&str>, name: &str) -> Result<String, Error> {
-    Ok(abridged(input::required(value, name)?).to_ascii_uppercase())
+    let text = input::required(value, name)?;
+    Ok(id::ulid::parse(text).map_or_else(|| abridged(text), |ulid| ulid.to_string()))
 }

@@ -98,9 +98,13 @@ impl Change<'_> {
     }
 
     /// The version that an earlier try of the same request made: the one after the expected version, with
-    /// this content and author.
+    /// this content and author. Where no file was expected, the first one since the file was deleted last.
     fn earlier_try(&self, head: &Head, hash: Option<&Hash>, file_type: Option<&str>) -> Option<(i32, Stored)> {
-        let version = self.expected?.checked_add(1)?;
+        let before = match self.expected? {
+            0 => store::last_deletion(self.db, self.project, head.file_id),
+            n => n,
+        };
+        let version = before.checked_add(1)?;
         let stored = store::matching(self.db, self.project, head.file_id, version, hash, file_type)?;
         (stored.created_by == self.caller.actor).then_some((version, stored))
     }

@@ -160,6 +160,16 @@ pub fn matching(
     })
 }
 
+/// The version that deleted a file last; 0 when none ever did.
+pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> i32 {
+    static LAST: Statement = Statement::new(
+        "SELECT coalesce(max(version), 0)
+           FROM {s}.project_file_versions
+          WHERE project_id = $1 AND file_id = $2 AND is_deleted",
+    );
+    db.run(&LAST, &[project.into(), file_id.into()]).value(0, 1)
+}
+
 /// Content of a version.
 pub fn content(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<String> {
     static CONTENT: Statement = Statement::new(

@@ -38,13 +38,17 @@ fn parse(text: &str) -> Result<Ulid, Error> {
     ulid::parse(text).ok_or_else(|| Error::Invalid(format!("\"{}\" is not a ULID", abridged(text))))
 }
 
-/// A text short enough for an error message.
+/// A text as an error message may show it: not too long, control characters escaped.
 pub fn abridged(text: &str) -> String {
     const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut shown = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// See the COMMENT in `sql/ids.sql`.
@@ -79,4 +83,16 @@ fn uuid_to_ulid(uuid: Uuid) -> String {
 #[pg_extern(sql = false)]
 fn is_ulid(text: &str) -> bool {
     ulid::parse(text).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::abridged;
+
+    #[test]
+    fn messages_show_texts_safely() {
+        assert_eq!(abridged("a b"), "a b");
+        assert_eq!(abridged("\u{1b}[31m\n"), "\\u{1b}[31m\\n");
+        assert_eq!(abridged(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
+    }
 }

@@ -93,7 +93,9 @@ fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    text.replace("expected i64", "expected a whole number").replace("expected f64", "expected a number")
+    text.replace("expected i64", "expected a whole number")
+        .replace("expected f64", "expected a number")
+        .replace("unknown variant", "unknown value")
 }
 
 fn check(r: &mut BuildResult) -> Result<(), String> {

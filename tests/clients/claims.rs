@@ -249,7 +249,7 @@ fn a_login_cannot_set_its_actor_itself() {
     for load_first in [false, true] {
         let mut session = db.login(&login);
         if load_first {
-            session.run("LOAD 'pg_versioned'");
+            assert_eq!(actor(&mut session), Some(MYSELF));
         }
         let function = format!(
             "CREATE FUNCTION pg_temp.me() RETURNS uuid LANGUAGE sql SET pg_versioned.actor_id = '{VICTIM}'

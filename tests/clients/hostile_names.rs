@@ -195,9 +195,9 @@ fn odd_settings_of_a_session_change_nothing() {
              SET quote_all_identifiers = on; SET enable_indexscan = off; SET enable_bitmapscan = off;
              SET enable_nestloop = off; SET enable_hashjoin = off; SET enable_sort = off; SET jit = on;
              SET jit_above_cost = 0; SET work_mem = '64kB'; SET plan_cache_mode = force_custom_plan;
-             SET force_parallel_mode = on; SET array_nulls = off; SET max_stack_depth = '200kB';
+             SET force_parallel_mode = on; SET array_nulls = off;
              SET default_transaction_isolation = 'serializable'; SET synchronous_commit = off;
-             SET client_min_messages = error; SET default_tablespace = 'none'; SET temp_buffers = 100",
+             SET client_min_messages = error; SET temp_buffers = 100",
         );
         live(&mut session, owner, &n.to_string());
         assert_eq!(session.value::<String>("SELECT pg_catalog.current_setting('enable_seqscan')", &[]), "on");

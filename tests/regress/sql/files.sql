@@ -155,6 +155,12 @@ SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelv
 -- Who knows the tombstone may also expect that. It is a save, though the content is the last one's.
 SELECT version FROM delete_project_file(:'project', 'src/App.tsx', 12);
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelve', 'tsx', 13);
+-- A first save of the file's former life, sent anew, is none of its present life: what it made is gone.
+SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'one', 'typescript', 0);
+\echo :SQLSTATE
+-- The first save of its present life is known again.
+SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'fifteen', 'tsx', 14);
+SELECT version, is_current_version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelve', 'tsx', 0);
 
 --
 -- Reading
