@@ -15,7 +15,7 @@ pub use rows::{one_row, query_into_result};
 pub use session::{
     Lock, Owner, SnapshotVersion, advisory_lock, as_owner, bypasses_rls, clock, current_xid, fixed_snapshot, hash_key,
     is_superuser, json_time, local_transaction_id, log_logical_message, notify, role_name, roles, setting,
-    snapshot_version, undo_on_unique_violation,
+    snapshot_version, undo_on_duplicate,
 };
 pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};
 

@@ -162,9 +162,9 @@ fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> 
     body(&a, &b)
 }
 
-/// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into a unique
-/// constraint. Any other error undoes it as well, and goes on its way.
-pub fn undo_on_unique_violation<R>(body: impl FnOnce() -> R) -> Option<R> {
+/// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into the unique index
+/// named. Any other error undoes it as well, and goes on its way.
+pub fn undo_on_duplicate<R>(index: &str, body: impl FnOnce() -> R) -> Option<R> {
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let resources = pg_sys::CurrentResourceOwner;
@@ -184,7 +184,7 @@ pub fn undo_on_unique_violation<R>(body: impl FnOnce() -> R) -> Option<R> {
             Err(panic) => {
                 // Left open, it would be what the error aborts, in the place of the transaction around it.
                 leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
-                if !is_unique_violation(&*panic) {
+                if !is_duplicate(index, &*panic) {
                     resume_unwind(panic);
                 }
                 None
@@ -193,10 +193,12 @@ pub fn undo_on_unique_violation<R>(body: impl FnOnce() -> R) -> Option<R> {
     }
 }
 
-fn is_unique_violation(panic: &(dyn Any + Send)) -> bool {
+/// Postgres' message, in every language, has the index's name in it; pgrx hands on no other field that does. Triggers
+/// of the database's owner may raise the same SQLSTATE for reasons of theirs.
+fn is_duplicate(index: &str, panic: &(dyn Any + Send)) -> bool {
     matches!(
         panic.downcast_ref::<CaughtError>(),
         Some(CaughtError::PostgresError(error))
-            if error.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION
+            if error.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION && error.message().contains(index)
     )
 }

@@ -231,7 +231,8 @@ pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
           WHERE (project_id, file_id, version) = ($1, $2, $8)
          RETURNING version"
     ));
-    backend::undo_on_unique_violation(|| written(&db.run(&WRITE, &parameters(new, read)))).flatten()
+    let write = || written(&db.run(&WRITE, &parameters(new, read)));
+    backend::undo_on_duplicate("project_file_heads_live_path", write).flatten()
 }
 
 fn written(rows: &Rows) -> Option<i32> {

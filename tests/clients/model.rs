@@ -84,7 +84,8 @@ impl Model {
         Ok((version, stored.content, stored.who, is_current))
     }
 
-    /// The version after the expected one, where the same actor made the same of it.
+    /// The version after the expected one, where the same actor made the same of it. Who expected no file made the
+    /// first version since the last deletion.
     fn earlier_try(
         &self,
         file: Option<usize>,
@@ -92,9 +93,14 @@ impl Model {
         content: Option<usize>,
         who: usize,
     ) -> Option<Outcome> {
-        let (file, number) = (file?, expected? + 1);
-        let version = self.files[file].get(number as usize - 1)?;
-        (version.content == content && version.who == who).then(|| self.at(file, number))
+        let versions = &self.files[file?];
+        let before = match expected? {
+            0 => versions.iter().rposition(|version| version.content.is_none()).map_or(0, |n| n + 1),
+            n => n as usize,
+        };
+        let version = versions.get(before)?;
+        let is_same = version.content == content && version.who == who;
+        is_same.then_some(self.at(file?, before as i32 + 1))
     }
 
     fn run(&mut self, op: &Op) -> Outcome {

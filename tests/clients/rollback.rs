@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use postgres::NoTls;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -90,13 +89,14 @@ impl End {
         session: &mut Session,
         call: impl FnOnce(&mut Session) -> Answer<T> + Send,
     ) -> Answer<T> {
-        let (pid, token) = (session.pid, session.cancel_token());
+        let pid = session.pid;
         thread::scope(|scope| {
             let waiting = scope.spawn(|| call(session));
             if let End::Cancel = self {
                 until("it waits or is done", || waiting.is_finished() || is_waiting(admin, pid));
                 if !waiting.is_finished() {
-                    token.cancel_query(NoTls).expect("a cancel request can be sent");
+                    // Not a cancel request: for that the postmaster signals twice, and the second may come late.
+                    admin.value::<bool>("SELECT pg_cancel_backend($1)", &[&pid]);
                 }
             }
             waiting.join().expect("no panic")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use postgres::error::DbError;
 use postgres::types::{FromSqlOwned, ToSql};
-use postgres::{CancelToken, Client, Config, Error, NoTls, Row, Statement};
+use postgres::{Client, Config, Error, NoTls, Row, Statement};
 use uuid::Uuid;
 
 /// How long anything may take before a test gives up on it.
@@ -142,10 +142,6 @@ impl Session {
     #[track_caller]
     pub fn run(&mut self, sql: &str) {
         self.try_run(sql).unwrap_or_else(|e| panic!("{e:?}: {sql}"));
-    }
-
-    pub fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
     }
 
     /// Prepares anew what it runs from now on.
