@@ -188,13 +188,14 @@ fn odd_settings_of_a_session_change_nothing() {
     let db = Database::new("odd_settings");
     let owner = Uuid::new_v4();
     for (n, mut session) in [db.connect(), db.user(owner)].into_iter().enumerate() {
+        session.force_parallel();
         session.run(
             "SET search_path = ''; SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kathmandu';
              SET IntervalStyle = 'sql_standard'; SET bytea_output = 'escape'; SET extra_float_digits = -15;
              SET standard_conforming_strings = off; SET escape_string_warning = off; SET transform_null_equals = on;
              SET quote_all_identifiers = on; SET enable_indexscan = off; SET enable_bitmapscan = off;
              SET enable_nestloop = off; SET enable_hashjoin = off; SET enable_sort = off; SET work_mem = '64kB'; SET plan_cache_mode = force_custom_plan;
-             SET force_parallel_mode = on; SET array_nulls = off; SET jit = off;
+             SET array_nulls = off; SET jit = off;
              SET default_transaction_isolation = 'serializable'; SET synchronous_commit = off;
              SET client_min_messages = error; SET temp_buffers = 100",
         );

@@ -301,7 +301,7 @@ fn members_see_the_rows_of_their_projects_and_no_others() {
             session
                 .run("SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan");
             assert_eq!(rows_by_project(&mut session, &tables), due);
-            session.run("SET force_parallel_mode = on");
+            session.force_parallel();
             assert_eq!(rows_by_project(&mut session, &tables), due);
             session.run("RESET ALL");
             session.claim(user);

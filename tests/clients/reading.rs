@@ -138,7 +138,8 @@ fn workers_of_a_parallel_query_know_the_actor() {
     for (user, _, rows) in owners {
         let login = db.own_login(&format!("n{rows}"), user);
         for mut session in [db.user(user), db.login(&login)] {
-            session.run("SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0");
+            session.force_parallel();
+            session.run("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0");
             let actor: Uuid = session.value("SELECT versioned.current_actor()", &[]);
             assert_eq!(actor, user);
             assert_eq!(session.value::<i64>(COUNT, &[]), rows);

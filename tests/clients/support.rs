@@ -144,6 +144,14 @@ impl Session {
         self.try_run(sql).unwrap_or_else(|e| panic!("{e:?}: {sql}"));
     }
 
+    /// Has every query that may use parallel workers use them; the setting's name changed with Postgres 16.
+    pub fn force_parallel(&mut self) {
+        self.run(
+            "SELECT set_config(name, 'on', false) FROM pg_settings
+              WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
+        );
+    }
+
     /// Prepares anew what it runs from now on.
     pub fn forget(&mut self) {
         self.statements.clear();
