@@ -8,14 +8,16 @@ CREATE TABLE @extschema@.project_file_heads (
     project_id   uuid        NOT NULL REFERENCES @extschema@.projects (id),
     file_id      uuid        NOT NULL,
     file_path    text        NOT NULL COLLATE "C",
-    version      integer     NOT NULL CHECK (version > 0),
-    content_hash bytea,
     file_type    text        NOT NULL,
     is_deleted   boolean     NOT NULL DEFAULT false,
-    snapshot_seq integer     NOT NULL CHECK (snapshot_seq > 0),
+    snapshot_seq integer     NOT NULL,
+    version      integer     NOT NULL,
+    content_hash bytea,
     updated_at   timestamptz NOT NULL,
-    PRIMARY KEY (file_id, project_id),
-    CHECK (is_deleted = (content_hash IS NULL))
+    base_version integer,
+    base_cost    integer     NOT NULL DEFAULT 0,
+    key_cost     integer     NOT NULL DEFAULT 0,
+    PRIMARY KEY (file_id, project_id)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX project_file_heads_live_path
     ON @extschema@.project_file_heads (project_id, file_path) WHERE NOT is_deleted;
@@ -27,25 +29,38 @@ COMMENT ON TABLE @extschema@.project_file_heads IS
 CREATE TABLE @extschema@.project_file_versions (
     project_id   uuid        NOT NULL,
     file_id      uuid        NOT NULL,
-    version      integer     NOT NULL CHECK (version > 0),
     id           uuid        NOT NULL,
-    file_path    text        NOT NULL COLLATE "C",
-    file_type    text        NOT NULL,
-    content      text,
-    content_hash bytea,
-    size_bytes   integer     NOT NULL CHECK (size_bytes >= 0),
-    is_deleted   boolean     NOT NULL DEFAULT false,
-    snapshot_seq integer     NOT NULL CHECK (snapshot_seq > 0),
-    change_xid   xid8        NOT NULL,
     created_by   uuid,
     created_at   timestamptz NOT NULL,
+    change_xid   xid8        NOT NULL,
+    version      integer     NOT NULL,
+    base_version integer,
+    size_bytes   integer     NOT NULL,
+    snapshot_seq integer     NOT NULL,
+    encoding     smallint,
+    is_deleted   boolean     NOT NULL DEFAULT false,
+    file_path    text        NOT NULL COLLATE "C",
+    file_type    text        NOT NULL,
+    content_hash bytea,
+    stored       bytea,
     PRIMARY KEY (file_id, version, project_id),
-    FOREIGN KEY (project_id, file_id) REFERENCES @extschema@.project_file_heads (project_id, file_id),
-    CHECK (is_deleted = (content IS NULL) AND is_deleted = (content_hash IS NULL))
+    FOREIGN KEY (project_id, file_id) REFERENCES @extschema@.project_file_heads (project_id, file_id)
 );
+-- Compressed already.
+ALTER TABLE @extschema@.project_file_versions ALTER COLUMN stored SET STORAGE EXTERNAL;
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
 COMMENT ON TABLE @extschema@.project_file_versions IS
     'Append-only history: versions 1, 2, 3 ... of every file, tombstones (is_deleted) included.';
+COMMENT ON COLUMN @extschema@.project_file_heads.base_version IS
+    'The version that the next delta stands on; NULL when the next version is a keyframe.';
+COMMENT ON COLUMN @extschema@.project_file_heads.base_cost IS
+    'Bytes of the deltas that stand on base_version.';
+COMMENT ON COLUMN @extschema@.project_file_heads.key_cost IS
+    'Bytes of the middle versions since the last keyframe.';
+COMMENT ON COLUMN @extschema@.project_file_versions.encoding IS
+    'What stored is: 0 the content; 1 a zstd frame; 2 the lengths of the beginning and the end shared with the base, then the middle; 3 the same with the middle in a zstd frame whose prefix is the base''s middle; NULL for a tombstone. Frames have no magic number.';
+COMMENT ON COLUMN @extschema@.project_file_versions.base_version IS
+    'The version of this file that stored stands on; NULL for a keyframe and for a tombstone.';
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
     'The path this version was saved under; the file''s present path is its head''s.';
 
@@ -58,13 +73,34 @@ CREATE TRIGGER refuse_history_rewrite
     BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.project_file_versions
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
 
+CREATE FUNCTION @extschema@.stored_content(
+    p_project_id    uuid,
+    p_file_path     text,
+    p_version       integer,
+    p_content_hash  bytea,
+    p_size_bytes    integer,
+    p_encoding      smallint,
+    p_stored        bytea,
+    p_base_size     integer,
+    p_base_encoding smallint,
+    p_base_stored   bytea,
+    p_key_size      integer,
+    p_key_encoding  smallint,
+    p_key_stored    bytea
+) RETURNS text
+    LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100
+    AS 'MODULE_PATHNAME', 'stored_content_wrapper';
+COMMENT ON FUNCTION @extschema@.stored_content(uuid, text, integer, bytea, integer, smallint, bytea, integer, smallint, bytea, integer, smallint, bytea) IS
+    'The content of a file version from its row, the one it stands on (base) and the one that stands on (key), checked against its hash; NULL for a tombstone. Errors: XX001, naming project, path and version.';
+
 -- A UNION ALL of constants, not a comparison: is_current_version then prunes a branch at planning
 -- time whatever form the client's condition takes.
 CREATE VIEW @extschema@.project_files WITH (security_invoker = true) AS
 SELECT v.id,
        h.project_id,
        h.file_path,
-       v.content,
+       @extschema@.stored_content(h.project_id, v.file_path, v.version, v.content_hash, v.size_bytes, v.encoding, v.stored,
+                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored) AS content,
        v.file_type,
        v.version,
        pg_catalog.encode(v.content_hash, 'hex') AS content_hash,
@@ -78,12 +114,17 @@ SELECT v.id,
   FROM @extschema@.project_file_heads h
   JOIN @extschema@.project_file_versions v
     ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = h.version
+  LEFT JOIN @extschema@.project_file_versions b
+    ON b.project_id = v.project_id AND b.file_id = v.file_id AND b.version = v.base_version
+  LEFT JOIN @extschema@.project_file_versions k
+    ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
  WHERE NOT h.is_deleted
 UNION ALL
 SELECT v.id,
        h.project_id,
        h.file_path,
-       v.content,
+       @extschema@.stored_content(h.project_id, v.file_path, v.version, v.content_hash, v.size_bytes, v.encoding, v.stored,
+                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored) AS content,
        v.file_type,
        v.version,
        pg_catalog.encode(v.content_hash, 'hex'),
@@ -97,6 +138,10 @@ SELECT v.id,
   FROM @extschema@.project_file_heads h
   JOIN @extschema@.project_file_versions v
     ON v.project_id = h.project_id AND v.file_id = h.file_id
+  LEFT JOIN @extschema@.project_file_versions b
+    ON b.project_id = v.project_id AND b.file_id = v.file_id AND b.version = v.base_version
+  LEFT JOIN @extschema@.project_file_versions k
+    ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
  WHERE h.is_deleted OR v.version <> h.version;
 COMMENT ON VIEW @extschema@.project_files IS
     'One row a file version under the file''s present path; is_current_version is true for exactly one version of a live file. Read it under row level security.';

@@ -7,6 +7,8 @@ use std::fmt;
 use pgrx::Uuid;
 use serde_json::{Value as Json, json};
 
+use crate::content::Flaw;
+
 /// Why a call was refused. Nothing is written when one is returned.
 #[derive(Debug)]
 pub enum Error {
@@ -72,6 +74,13 @@ pub enum Error {
     },
     /// Somebody else's write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
+    /// What is stored of a version does not give its content.
+    Damaged {
+        project: Uuid,
+        path: String,
+        version: i32,
+        flaw: Flaw,
+    },
     /// A defect of ours.
     Internal,
 }
@@ -97,6 +106,7 @@ impl Error {
             | VersionNotFound { .. } => "PT404",
             VersionConflict { .. } | PathTaken { .. } | BuildActive { .. } | BuildEnded { .. } => "PT409",
             LostRace(_) => "40001",
+            Damaged { .. } => "XX001",
             Internal => "XX000",
         }
     }
@@ -134,6 +144,7 @@ impl Error {
             BuildEnded { .. } => "Start a new build with start_project_build.",
             HistoryIsImmutable => "Save a new version, or delete the project with delete_project.",
             LostRace(_) => "Retry the transaction.",
+            Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
             Internal => "The server's log says more.",
             _ => return None,
         })
@@ -187,6 +198,9 @@ impl fmt::Display for Error {
                 write!(f, "project {project} has an active build already: {build}")
             }
             BuildEnded { build, status, .. } => write!(f, "build {build} has ended already: {status}"),
+            Damaged { project, path, version, flaw } => {
+                write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
+            }
             Internal => write!(f, "internal error of pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 mod backend;
 mod builds;
 mod caller;
+mod content;
 mod error;
 mod events;
 mod file;

@@ -5,11 +5,13 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::iter;
 
 use pgrx::Uuid;
 use pgrx::prelude::*;
 
 use crate::backend::{self, Lock};
+use crate::error::Error;
 
 /// File locks a transaction may come to hold in one project before it takes the project instead: Postgres'
 /// lock table is finite and shared by all sessions.
@@ -48,18 +50,26 @@ pub fn project(project: Uuid) {
 }
 
 /// Lets the caller change files at `paths`: their locks under the project's shared one, or the whole project
-/// when the transaction would come to hold too many.
-pub fn files(project: Uuid, paths: &[&str]) {
+/// when the transaction would come to hold too many. `before_waiting` is asked once if they are not free at once, so
+/// that nobody queues who may not.
+pub fn files(project: Uuid, paths: &[&str], before_waiting: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let mut keys: Vec<i64> = paths.iter().map(|path| file_key(project, path)).collect();
     keys.sort_unstable();
     keys.dedup();
-    if count(project, &keys) > MAX_FILE_LOCKS {
-        return self::project(project);
+    let wanted: Vec<(i64, Lock)> = if count(project, &keys) > MAX_FILE_LOCKS {
+        vec![(project_key(project), Lock::Exclusive)]
+    } else {
+        let files = keys.into_iter().map(|key| (key, Lock::Exclusive));
+        iter::once((project_key(project), Lock::Shared)).chain(files).collect()
+    };
+    let free = wanted.iter().take_while(|&&(key, lock)| backend::advisory_try_lock(key, lock)).count();
+    if free < wanted.len() {
+        before_waiting()?;
+        for &(key, lock) in &wanted[free..] {
+            backend::advisory_lock(key, lock);
+        }
     }
-    backend::advisory_lock(project_key(project), Lock::Shared);
-    for key in keys {
-        backend::advisory_lock(key, Lock::Exclusive);
-    }
+    Ok(())
 }
 
 /// Number of the project's file locks this transaction has asked for, `keys` included. Locks a savepoint gave

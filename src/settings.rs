@@ -19,13 +19,14 @@ pub enum Notify {
 pub static MAX_FILE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(10 * 1024 * 1024);
 pub static DOUBLE_CLICK_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static BUILD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3_600);
+pub static BASE_CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(4 * 1024);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify);
 static CLAIM_ROLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticator"));
 static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// Largest value of `pg_versioned.max_file_size`: a text value of Postgres ends at 1 GB, and a row, its
 /// detoasted copy and the answer are in memory together.
-const LARGEST_FILE: i32 = 256 * 1024 * 1024;
+pub const LARGEST_FILE: i32 = 256 * 1024 * 1024;
 
 pub fn register() {
     GucRegistry::define_int_guc(
@@ -57,6 +58,16 @@ pub fn register() {
         30 * 24 * 3_600,
         GucContext::Suset,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_versioned.base_cache_size",
+        c"Memory of a session for contents that it saves others on.",
+        c"0 turns the cache off.",
+        &BASE_CACHE_SIZE,
+        0,
+        1024 * 1024,
+        GucContext::Suset,
+        GucFlags::UNIT_KB,
     );
     GucRegistry::define_enum_guc(
         c"pg_versioned.notify",

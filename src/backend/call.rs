@@ -8,10 +8,10 @@ use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
-use pgrx::{direct_function_call, pg_sys};
+use pgrx::{FromDatum, direct_function_call, pg_sys};
 
-use super::RoleId;
 use super::raise::raise;
+use super::{RoleId, Value};
 use crate::error::Error;
 
 /// The function being called, as the catalogue has it now. Looked up afresh at every call (one syscache
@@ -23,6 +23,8 @@ pub struct Call {
     /// The role all writing runs as.
     pub owner: RoleId,
     pub(super) result_type: pg_sys::Oid,
+    /// Where the answer must live: an SPI connection's own memory goes with it.
+    pub(super) memory: pg_sys::MemoryContext,
 }
 
 impl Call {
@@ -38,8 +40,19 @@ impl Call {
             let name = pg_sys::get_namespace_name(namespace);
             assert!(!name.is_null(), "schema {namespace:?} is not in the catalogue");
             let quoted = CStr::from_ptr(pg_sys::quote_identifier(name));
-            Call { fcinfo, schema: quoted.to_string_lossy().into_owned(), owner, result_type }
+            let schema = quoted.to_string_lossy().into_owned();
+            Call { fcinfo, schema, owner, result_type, memory: pg_sys::CurrentMemoryContext }
         }
+    }
+
+    /// The argument number `index` (from 0), which must be declared as a `T`.
+    pub fn argument<T: FromDatum>(&self, index: usize) -> Option<T> {
+        unsafe { pgrx::fcinfo::pg_getarg(self.fcinfo, index) }
+    }
+
+    /// The `text` argument number `index` as a parameter or a column, as it came.
+    pub fn text_argument(&self, index: usize) -> Value {
+        Value { oid: pg_sys::TEXTOID, datum: unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index) } }
     }
 
     /// Text of the `jsonb` argument number `index` (from 0), just as Postgres writes it; pgrx' `JsonB` would put it

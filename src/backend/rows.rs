@@ -6,19 +6,20 @@ use super::spi::{Db, IndexesOnly, Statement, Value};
 use super::{Answer, Call, bindings};
 
 impl Call {
-    /// A value of the function's composite result type, from its columns in order. To be called inside
-    /// [`connect`](super::connect), whose memory the value then outlives.
+    /// A value of the function's composite result type, from its columns in order.
     pub fn row(&self, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
         unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the result type");
+            let before = pg_sys::MemoryContextSwitchTo(self.memory);
             let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
             let datum = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
+            pg_sys::MemoryContextSwitchTo(before);
             if (*desc).tdrefcount >= 0 {
                 pg_sys::DecrTupleDescRefCount(desc);
             }
-            Answer(pg_sys::SPI_datumTransfer(datum, false, -1))
+            Answer(datum)
         }
     }
 }

@@ -131,6 +131,15 @@ pub fn advisory_lock(key: i64, lock: Lock) {
     unsafe { direct_function_call::<()>(function, &[key.into_datum()]) };
 }
 
+/// Takes an advisory lock if that needs no waiting; whether it did.
+pub fn advisory_try_lock(key: i64, lock: Lock) -> bool {
+    let function = match lock {
+        Lock::Shared => pg_sys::pg_try_advisory_xact_lock_shared_int8,
+        Lock::Exclusive => pg_sys::pg_try_advisory_xact_lock_int8,
+    };
+    unsafe { direct_function_call::<bool>(function, &[key.into_datum()]) == Some(true) }
+}
+
 /// `hashtextextended(text, 0)`.
 pub fn hash_key(text: &str) -> i64 {
     unsafe { bindings::hash_bytes_extended(text.as_ptr(), text.len() as c_int, 0) as i64 }
@@ -155,6 +164,11 @@ pub fn log_logical_message(prefix: &str, message: &str) {
             bindings::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true, false);
         }
     });
+}
+
+/// Writes a line to the server's log.
+pub fn log(line: &str) {
+    pgrx::log!("pg_versioned: {line}");
 }
 
 fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> R {

@@ -8,7 +8,7 @@ use std::ffi::CString;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{FromDatum, IntoDatum, Uuid};
 
-use super::Call;
+use super::{Bytes, Call};
 
 /// A statement written once, as a `static`. `{s}` in its text stands for the extension's schema.
 pub struct Statement(&'static str);
@@ -56,6 +56,7 @@ value_from! {
     Uuid => UUIDOID, v -> v.into_datum();
     &str => TEXTOID, v -> v.into_datum();
     &[u8] => BYTEAOID, v -> v.into_datum();
+    i16 => INT2OID, v -> v.into_datum();
     i32 => INT4OID, v -> v.into_datum();
     i64 => INT8OID, v -> v.into_datum();
     f64 => FLOAT8OID, v -> v.into_datum();
@@ -220,6 +221,14 @@ impl Rows {
         unsafe {
             let (datum, is_null) = self.datum(row, column);
             (!is_null).then(|| Timestamp(datum.value() as i64))
+        }
+    }
+
+    /// A `bytea` column, not yet fetched. Fetch it while the connection is open.
+    pub fn bytes(&self, row: usize, column: usize) -> Option<Bytes<'_>> {
+        unsafe {
+            let (datum, is_null) = self.datum(row, column);
+            (!is_null).then(|| Bytes::new(datum))
         }
     }
 

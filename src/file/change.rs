@@ -4,9 +4,11 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
-use super::store::{self, Hash, Head, NewVersion, State, Stored};
+use super::link;
+use super::store::{self, Content, Head, NewVersion, State, Stored};
 use crate::backend::{self, Answer, Call, Db, Owner, Timestamp, as_owner, connect};
 use crate::caller::{Caller, Role};
+use crate::content::{self, Hash};
 use crate::error::Error;
 use crate::events::{self, FileChanged};
 use crate::{id, input, locks};
@@ -28,10 +30,9 @@ struct Change<'a> {
 struct Version<'a> {
     id: Uuid,
     path: &'a str,
-    content: Option<&'a str>,
+    content: Option<Content<'a>>,
     file_type: &'a str,
     version: i32,
-    hash: Option<Hash>,
     current: bool,
     created_by: Option<Uuid>,
     created_at: Timestamp,
@@ -49,9 +50,7 @@ fn change(
     let caller = Caller::identify(call)?;
     as_owner(call, |owner| {
         connect(call, |db| {
-            // Before the lock as well, so that a stranger never queues.
-            caller.check(db, project, Role::Editor, owner)?;
-            locks::files(project, paths);
+            locks::files(project, paths, || caller.check(db, project, Role::Editor, owner))?;
             if backend::fixed_snapshot() {
                 for path in paths {
                     store::refuse_stale(db, project, path)?;
@@ -114,7 +113,7 @@ impl Change<'_> {
         &self,
         path: &'v str,
         file_type: &'v str,
-        content: Option<(&'v str, Hash)>,
+        content: Option<Content<'v>>,
         previous: Option<&Head>,
         snapshot_seq: i32,
     ) -> NewVersion<'v> {
@@ -125,8 +124,9 @@ impl Change<'_> {
             id: id::next_uuid(),
             path,
             file_type,
-            content: content.map(|(text, _)| text),
-            hash: content.map(|(_, hash)| hash),
+            content,
+            link: content.map(|content| link::next(self.db, self.project, previous, content.text)),
+            chain: previous.map(|head| head.chain).unwrap_or_default(),
             snapshot_seq,
             actor: self.caller.actor,
             at: previous.map_or(now, |head| now.max(head.updated_at)),
@@ -135,7 +135,12 @@ impl Change<'_> {
 
     /// Announces a version just written and answers with it.
     fn written(&self, kind: &'static str, new: &NewVersion, version: i32, from_path: Option<&str>) -> Answer {
-        let hash = new.hash.as_ref().map(store::hex);
+        if let (Some(link), Some(content)) = (&new.link, new.content)
+            && link.is_base(version)
+        {
+            content::keep(new.file_id, version, content.hash, content.text.as_bytes());
+        }
+        let hash = new.content.map(|content| store::hex(&content.hash));
         let mut event = FileChanged::new(new.path, version, hash.as_deref(), new.actor, new.at);
         event.from_path = from_path;
         events::file_changed(self.project, kind, event);
@@ -145,7 +150,6 @@ impl Change<'_> {
             content: new.content,
             file_type: new.file_type,
             version,
-            hash: new.hash,
             current: new.content.is_some(),
             created_by: new.actor,
             created_at: new.at,
@@ -153,16 +157,16 @@ impl Change<'_> {
     }
 
     fn answer(&self, version: Version) -> Answer {
-        let hash = version.hash.as_ref().map(store::hex);
+        let hash = version.content.map(|content| store::hex(&content.hash));
         self.call.row(&[
             version.id.into(),
             self.project.into(),
             version.path.into(),
-            version.content.into(),
+            version.content.map_or(None::<&str>.into(), |content| content.value),
             version.file_type.into(),
             version.version.into(),
             hash.as_deref().into(),
-            (version.content.map_or(0, str::len) as i32).into(),
+            (version.content.map_or(0, |content| content.text.len()) as i32).into(),
             version.current.into(),
             version.content.is_none().into(),
             version.created_by.into(),
@@ -174,22 +178,13 @@ impl Change<'_> {
 }
 
 /// Saves content at a path.
-fn save(change: &Change, path: &str, content: &str, hash: Hash, file_type: &str) -> Result<Option<Answer>, Error> {
+fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Result<Option<Answer>, Error> {
     let State { snapshot_seq, live } = change.state(path)?;
+    let hash = content.hash;
     let existing = |version, stored: Stored, current| {
         let Stored { id, created_by, created_at } = stored;
-        let hash = Some(hash);
-        change.answer(Version {
-            id,
-            path,
-            content: Some(content),
-            file_type,
-            version,
-            hash,
-            current,
-            created_by,
-            created_at,
-        })
+        let content = Some(content);
+        change.answer(Version { id, path, content, file_type, version, current, created_by, created_at })
     };
 
     if let Some(head) = live.as_ref().filter(|head| head.hash == Some(hash) && head.file_type == file_type) {
@@ -208,7 +203,7 @@ fn save(change: &Change, path: &str, content: &str, hash: Hash, file_type: &str)
     }
 
     let previous = live.as_ref().or(tombstone.as_ref());
-    let new = change.next(path, file_type, Some((content, hash)), previous, snapshot_seq);
+    let new = change.next(path, file_type, Some(content), previous, snapshot_seq);
     let version = match (&live, &tombstone) {
         (Some(head), _) => store::write_next(change.db, &new, head.version),
         (None, Some(tombstone)) => store::write_moved(change.db, &new, tombstone.version),
@@ -229,14 +224,13 @@ fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
             return Err(Error::FileNotFound { project: change.project, path });
         };
         let file_type = &head.file_type;
-        let (content, hash, current) = (None, None, false);
+        let (content, current) = (None, false);
         return Ok(Some(change.answer(Version {
             id,
             path,
             content,
             file_type,
             version,
-            hash,
             current,
             created_by,
             created_at,
@@ -259,32 +253,20 @@ fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error
     if !change.is_expected(Some(&head), None) {
         return Err(change.conflict(from, Some(&head)));
     }
-    let Some(content) = store::content(change.db, change.project, head.file_id, head.version) else {
-        return Ok(None);
-    };
+    let text = store::content(change.db, change.project, head.file_id, head.version);
+    let Some((text, hash)) = text.as_deref().zip(head.hash) else { return Ok(None) };
+    let content = Content { text, hash, value: text.into() };
     if from == to {
-        let hash = head.hash;
-        let stored = store::matching(change.db, change.project, head.file_id, head.version, hash.as_ref(), None);
+        let stored = store::matching(change.db, change.project, head.file_id, head.version, Some(&hash), None);
         return Ok(stored.map(|Stored { id, created_by, created_at }| {
-            let (path, content, file_type, version) = (from, Some(content.as_str()), &*head.file_type, head.version);
-            change.answer(Version {
-                id,
-                path,
-                content,
-                file_type,
-                version,
-                hash,
-                current: true,
-                created_by,
-                created_at,
-            })
+            let (path, content, file_type, version) = (from, Some(content), &*head.file_type, head.version);
+            change.answer(Version { id, path, content, file_type, version, current: true, created_by, created_at })
         }));
     }
     if let Some(taken) = store::live(change.db, change.project, to) {
         return Err(Error::PathTaken { path: to.to_owned(), expected: change.expected, current: taken.state() });
     }
-    let content = head.hash.map(|hash| (content.as_str(), hash));
-    let new = change.next(to, &head.file_type, content, Some(&head), snapshot_seq);
+    let new = change.next(to, &head.file_type, Some(content), Some(&head), snapshot_seq);
     let version = store::write_moved(change.db, &new, head.version);
     Ok(version.map(|version| change.written("file:moved", &new, version, Some(from))))
 }
@@ -305,8 +287,8 @@ fn atomic_upsert_project_file(
         let content = input::content(content, "p_content")?;
         let file_type = input::file_type(file_type, "p_file_type")?;
         let expected = input::expected_version(expected, "expected_version")?;
-        let hash = Sha256::digest(content).into();
-        change(call, project, &[path], expected, |change| save(change, path, content, hash, file_type))
+        let content = Content { text: content, hash: Sha256::digest(content).into(), value: call.text_argument(2) };
+        change(call, project, &[path], expected, |change| save(change, path, content, file_type))
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod history;
+mod link;
 pub mod path;
 mod read;
 mod store;

@@ -6,6 +6,7 @@ use pgrx::{Uuid, pg_sys};
 
 use crate::backend::{Answer, Call, Db, Statement, connect, query_into_result};
 use crate::caller::Caller;
+use crate::content::{content_of, join_bases};
 use crate::error::Error;
 use crate::input;
 
@@ -43,14 +44,17 @@ fn current(db: &Db, project: Uuid, path: &str) -> Result<Answer, Error> {
 
 fn at_version(db: &Db, project: Uuid, path: &str, version: i32) -> Result<Answer, Error> {
     static AT_VERSION: Statement = Statement::new(concat!(
-        "SELECT ROW(v.id, h.project_id, h.file_path, v.content, v.file_type, v.version,
+        "SELECT ROW(v.id, h.project_id, h.file_path, ",
+        content_of!("v"),
+        ", v.file_type, v.version,
                     pg_catalog.encode(v.content_hash, 'hex'), v.size_bytes,
                     NOT h.is_deleted AND v.version = h.version, v.is_deleted,
                     v.created_by, v.created_by, v.created_at, v.created_at)::{s}.project_files
            FROM ",
         file_at_path!(),
         " h JOIN {s}.project_file_versions v
-             ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = $3"
+             ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = $3",
+        join_bases!("v"),
     ));
     let rows = db.read(&AT_VERSION, &[project.into(), path.into(), version.into()]);
     if rows.is_empty() {

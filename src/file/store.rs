@@ -8,10 +8,9 @@ use pgrx::Uuid;
 
 use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
 use crate::caller::{Caller, Role};
+use crate::content::chain::{Chain, Link};
+use crate::content::{Hash, content_of, join_bases};
 use crate::error::{Error, FileState};
-
-/// SHA-256 of a content's UTF-8 bytes.
-pub type Hash = [u8; 32];
 
 /// A project's row as a change to its files needs it, and the live file at a path.
 pub struct State {
@@ -26,12 +25,22 @@ pub struct Head {
     pub hash: Option<Hash>,
     pub file_type: String,
     pub updated_at: Timestamp,
+    pub chain: Chain,
 }
 
 impl Head {
     pub fn state(&self) -> FileState {
         FileState { version: self.version, hash: self.hash.as_ref().map(hex) }
     }
+}
+
+/// A text with its hash.
+#[derive(Clone, Copy)]
+pub struct Content<'a> {
+    pub text: &'a str,
+    pub hash: Hash,
+    /// The text as a column.
+    pub value: Value,
 }
 
 /// The row a change adds to a file's history.
@@ -42,8 +51,11 @@ pub struct NewVersion<'a> {
     pub path: &'a str,
     pub file_type: &'a str,
     /// `None` for a tombstone.
-    pub content: Option<&'a str>,
-    pub hash: Option<Hash>,
+    pub content: Option<Content<'a>>,
+    /// Its content as it is stored.
+    pub link: Option<Link>,
+    /// What the version before it left for the next to stand on.
+    pub chain: Chain,
     pub snapshot_seq: i32,
     pub actor: Option<Uuid>,
     pub at: Timestamp,
@@ -64,7 +76,8 @@ pub fn hex(hash: &Hash) -> String {
 /// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
 pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> Result<State, Error> {
     static STATE: Statement = Statement::new(
-        "SELECT p.owner_id, m.role, p.snapshot_seq, h.file_id, h.version, h.content_hash, h.file_type, h.updated_at
+        "SELECT p.owner_id, m.role, p.snapshot_seq, h.file_id, h.version, h.content_hash, h.file_type, h.updated_at,
+                h.base_version, h.base_cost, h.key_cost
            FROM {s}.projects p
            LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $3
            LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
@@ -105,7 +118,7 @@ pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
 /// The newest tombstone of a path, whose identity a new file there takes up.
 pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
     static TOMBSTONE: Statement = Statement::new(
-        "SELECT file_id, version, content_hash, file_type, updated_at
+        "SELECT file_id, version, content_hash, file_type, updated_at, base_version, base_cost, key_cost
            FROM {s}.project_file_heads
           WHERE project_id = $1 AND file_path = $2 AND is_deleted
           ORDER BY updated_at DESC, file_id DESC
@@ -118,7 +131,7 @@ pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
 /// The live file at a path, whoever may see it.
 pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
     static LIVE: Statement = Statement::new(
-        "SELECT file_id, version, content_hash, file_type, updated_at
+        "SELECT file_id, version, content_hash, file_type, updated_at, base_version, base_cost, key_cost
            FROM {s}.project_file_heads
           WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted",
     );
@@ -133,6 +146,11 @@ fn head(rows: &Rows, first: usize) -> Head {
         hash: rows.get::<Vec<u8>>(0, first + 2).and_then(|bytes| bytes.try_into().ok()),
         file_type: rows.value(0, first + 3),
         updated_at: rows.time(0, first + 4).expect("updated_at is not null"),
+        chain: Chain {
+            base: rows.get(0, first + 5),
+            base_cost: rows.value(0, first + 6),
+            key_cost: rows.value(0, first + 7),
+        },
     }
 }
 
@@ -172,9 +190,13 @@ pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> i32 {
 
 /// Content of a version.
 pub fn content(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<String> {
-    static CONTENT: Statement = Statement::new(
-        "SELECT content FROM {s}.project_file_versions WHERE project_id = $1 AND file_id = $2 AND version = $3",
-    );
+    static CONTENT: Statement = Statement::new(concat!(
+        "SELECT ",
+        content_of!("v"),
+        " FROM {s}.project_file_versions v",
+        join_bases!("v"),
+        "WHERE v.project_id = $1 AND v.file_id = $2 AND v.version = $3",
+    ));
     let rows = db.run(&CONTENT, &[project.into(), file_id.into(), version.into()]);
     if rows.is_empty() { None } else { rows.get(0, 1) }
 }
@@ -186,9 +208,9 @@ macro_rules! head_then_version {
             $head,
             ")
             INSERT INTO {s}.project_file_versions
-                   (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, content,
-                    size_bytes, is_deleted, snapshot_seq, change_xid, created_by)
-            SELECT $1, $2, $3, head.version, $5, $6, $7, $9, $10, $11, $12, $13, $14, $15
+                   (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, size_bytes,
+                    is_deleted, snapshot_seq, change_xid, created_by, encoding, base_version, stored)
+            SELECT $1, $2, $3, head.version, $5, $6, $7, $9, $10, $11, $12, $13, $14, $15, $16, $17
               FROM head
             RETURNING version"
         )
@@ -199,8 +221,9 @@ macro_rules! head_then_version {
 pub fn write_first(db: &Db, new: &NewVersion) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
-                (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $12, $13, $7)
+                (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
+                 base_version, base_cost, key_cost)
+         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20)
          ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
          RETURNING version"
     ));
@@ -214,8 +237,10 @@ pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
     // finds no conflict and inserts a second head of the same file, a duplicate key.
     static WRITE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
-            SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $13, updated_at = $7
+            SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $12, updated_at = $7,
+                base_version = $18, base_cost = $19, key_cost = $20
           WHERE (project_id, file_id, version) = ($1, $2, $8) AND file_path = $3 AND NOT is_deleted
+            AND base_version IS NOT DISTINCT FROM $21
          RETURNING version"
     ));
     written(&db.run(&WRITE, &parameters(new, read)))
@@ -226,9 +251,9 @@ pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
 pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
-            SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $12,
-                snapshot_seq = $13, updated_at = $7
-          WHERE (project_id, file_id, version) = ($1, $2, $8)
+            SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $11,
+                snapshot_seq = $12, updated_at = $7, base_version = $18, base_cost = $19, key_cost = $20
+          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $21
          RETURNING version"
     ));
     let write = || written(&db.run(&WRITE, &parameters(new, read)));
@@ -239,22 +264,29 @@ fn written(rows: &Rows) -> Option<i32> {
     if rows.is_empty() { None } else { rows.get(0, 1) }
 }
 
-fn parameters(new: &NewVersion, read: i32) -> [Value; 15] {
+fn parameters(new: &NewVersion, read: i32) -> [Value; 21] {
+    let chain = new.link.as_ref().map_or(new.chain, |link| link.chain);
     [
         new.project.into(),
         new.file_id.into(),
         new.path.into(),
         (read + 1).into(),
-        new.hash.as_ref().map(|hash| hash.as_slice()).into(),
+        new.content.as_ref().map(|content| content.hash.as_slice()).into(),
         new.file_type.into(),
         new.at.into(),
         read.into(),
         new.id.into(),
-        new.content.into(),
-        (new.content.map_or(0, str::len) as i32).into(),
+        (new.content.map_or(0, |content| content.text.len()) as i32).into(),
         new.content.is_none().into(),
         new.snapshot_seq.into(),
         Value::xid8(backend::current_xid()),
         new.actor.into(),
+        new.link.as_ref().map(|link| link.encoded.encoding as i16).into(),
+        new.link.as_ref().and_then(|link| link.base).into(),
+        new.link.as_ref().map(|link| link.encoded.bytes.as_slice()).into(),
+        chain.base.into(),
+        chain.base_cost.into(),
+        chain.key_cost.into(),
+        new.chain.base.into(),
     ]
 }

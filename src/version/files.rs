@@ -6,6 +6,7 @@ use pgrx::{Uuid, pg_sys};
 use crate::backend::{Answer, Call, Statement, connect, query_into_result};
 use crate::builds::id_argument;
 use crate::caller::Caller;
+use crate::content::{content_of, join_bases};
 use crate::error::Error;
 use crate::input;
 
@@ -18,18 +19,21 @@ fn get_project_version_files(
 ) -> Answer {
     static SNAPSHOT: Statement =
         Statement::new("SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = $1 AND version_id = $2");
-    static FILES: Statement = Statement::new(
-        "SELECT v.file_path, v.content, v.file_type, v.version, pg_catalog.encode(v.content_hash, 'hex'), v.created_at
+    static FILES: Statement = Statement::new(concat!(
+        "SELECT v.file_path, ",
+        content_of!("v"),
+        ", v.file_type, v.version, pg_catalog.encode(v.content_hash, 'hex'), v.created_at
            FROM {s}.project_file_heads h
           CROSS JOIN LATERAL (
-                SELECT w.file_path, w.content, w.file_type, w.version, w.content_hash, w.created_at, w.is_deleted
+                SELECT *
                   FROM {s}.project_file_versions w
                  WHERE w.project_id = h.project_id AND w.file_id = h.file_id AND w.snapshot_seq <= $2
                  ORDER BY w.version DESC
-                 LIMIT 1) v
-          WHERE h.project_id = $1 AND NOT v.is_deleted
+                 LIMIT 1) v",
+        join_bases!("v"),
+        "WHERE h.project_id = $1 AND NOT v.is_deleted
           ORDER BY v.file_path",
-    );
+    ));
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let version = id_argument(version_id, "p_version_id")?;

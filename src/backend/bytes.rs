@@ -1,0 +1,47 @@
+//! `bytea` values that are fetched and copied only when their bytes are needed.
+
+use core::marker::PhantomData;
+
+use pgrx::pg_sys;
+
+use super::Call;
+
+/// A `bytea` as it lies in its tuple: the bytes themselves, or a pointer to where they were put out of line.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    value: *mut pg_sys::varlena,
+    tuple: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Bytes<'a> {
+    /// `datum` must be a `bytea` that lives for `'a`.
+    pub(super) unsafe fn new(datum: pg_sys::Datum) -> Self {
+        Bytes { value: datum.cast_mut_ptr(), tuple: PhantomData }
+    }
+
+    /// What stands in the tuple. Equal images within one query are equal values.
+    pub fn image(self) -> &'a [u8] {
+        unsafe { core::slice::from_raw_parts(self.value.cast(), pgrx::varsize_any(self.value)) }
+    }
+
+    /// Number of bytes, known without fetching them.
+    pub fn len(self) -> usize {
+        unsafe { pg_sys::toast_raw_datum_size(self.value.into()) - pg_sys::VARHDRSZ }
+    }
+
+    /// Fetches the bytes. A fetched copy lives as long as the current memory context, which every call and every
+    /// connection outlives its values in.
+    pub fn fetch(self) -> &'a [u8] {
+        unsafe {
+            let plain = pg_sys::pg_detoast_datum_packed(self.value);
+            core::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), pgrx::varsize_any_exhdr(plain))
+        }
+    }
+}
+
+impl Call {
+    /// The `bytea` argument number `index` (from 0).
+    pub fn bytes_argument(&self, index: usize) -> Option<Bytes<'_>> {
+        unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).map(|datum| Bytes::new(datum)) }
+    }
+}
