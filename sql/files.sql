@@ -26,6 +26,8 @@ CREATE INDEX project_file_heads_path
 COMMENT ON TABLE @extschema@.project_file_heads IS
     'One row a file (file_id survives renames): its present path and current version. The only file row that is ever updated.';
 
+-- No foreign key to the heads: a version is inserted by the very statement that writes its head, and heads are kept from
+-- deletion by a trigger. The key's check would cost every save a query, a row lock and its WAL.
 CREATE TABLE @extschema@.project_file_versions (
     project_id   uuid        NOT NULL,
     file_id      uuid        NOT NULL,
@@ -43,8 +45,7 @@ CREATE TABLE @extschema@.project_file_versions (
     file_type    text        NOT NULL,
     content_hash bytea,
     stored       bytea,
-    PRIMARY KEY (file_id, version, project_id),
-    FOREIGN KEY (project_id, file_id) REFERENCES @extschema@.project_file_heads (project_id, file_id)
+    PRIMARY KEY (file_id, version, project_id)
 );
 -- Compressed already.
 ALTER TABLE @extschema@.project_file_versions ALTER COLUMN stored SET STORAGE EXTERNAL;
@@ -68,7 +69,10 @@ CREATE FUNCTION @extschema@.refuse_history_rewrite() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';
 COMMENT ON FUNCTION @extschema@.refuse_history_rewrite() IS
-    'Trigger: lets nobody but the extension''s own functions update, delete or truncate file versions (42501).';
+    'Trigger: lets nobody but the extension''s own functions rewrite or remove the history of files (42501).';
+CREATE TRIGGER refuse_history_rewrite
+    BEFORE DELETE OR TRUNCATE ON @extschema@.project_file_heads
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
 CREATE TRIGGER refuse_history_rewrite
     BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.project_file_versions
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();

@@ -44,17 +44,18 @@ impl<'a> FileChanged<'a> {
     }
 }
 
+/// Whether changes are announced at all.
+pub fn wanted() -> bool {
+    NOTIFY.get() != Notify::off
+}
+
 /// Announces a change to those who listen to the project, when and if the transaction commits.
 ///
 /// Fits a notification (8000 bytes) whatever the path: at most 1024 bytes of it, doubled by JSON's quotes.
 pub fn file_changed(project: Uuid, kind: &'static str, payload: FileChanged) {
-    let mode = NOTIFY.get();
-    if mode == Notify::off {
-        return;
-    }
     let channel = format!("realtime:project:{project}");
     let message = serde_json::to_string(&Event { r#type: kind, payload }).expect("plain strings and numbers");
-    match mode {
+    match NOTIFY.get() {
         Notify::notify => backend::notify(&channel, &message),
         Notify::logical => backend::log_logical_message(&channel, &message),
         Notify::off => {}

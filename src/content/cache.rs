@@ -5,18 +5,20 @@
 //! saved anew with other content is another entry.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
+
+use lru::LruCache;
 
 use crate::settings::BASE_CACHE_SIZE;
 
 /// Which content: the file's id, its version, the content's SHA-256.
 pub type Key = ([u8; 16], i32, [u8; 32]);
 
-/// Most recently used first. A few entries, so a list does.
-#[derive(Default)]
+/// What an entry takes beside its content.
+const ENTRY_BYTES: usize = 160;
+
 struct Cache {
-    entries: VecDeque<(Key, Rc<Vec<u8>>)>,
+    entries: LruCache<Key, Rc<Vec<u8>>>,
     bytes: usize,
 }
 
@@ -24,29 +26,29 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
 }
 
-impl Cache {
-    fn get(&mut self, key: &Key) -> Option<Rc<Vec<u8>>> {
-        let at = self.entries.iter().position(|(known, _)| known == key)?;
-        let entry = self.entries.remove(at)?;
-        let content = entry.1.clone();
-        self.entries.push_front(entry);
-        Some(content)
-    }
-
-    fn put(&mut self, key: Key, content: Rc<Vec<u8>>, limit: usize) {
-        if self.get(&key).is_none() {
-            self.bytes += content.len();
-            self.entries.push_front((key, content));
-        }
-        while self.bytes > limit || self.entries.len() > MAX_ENTRIES {
-            let Some((_, oldest)) = self.entries.pop_back() else { break };
-            self.bytes -= oldest.len();
-        }
+impl Default for Cache {
+    fn default() -> Self {
+        Cache { entries: LruCache::unbounded(), bytes: 0 }
     }
 }
 
-/// Keeps the search short.
-const MAX_ENTRIES: usize = 256;
+impl Cache {
+    fn get(&mut self, key: &Key) -> Option<Rc<Vec<u8>>> {
+        self.entries.get(key).cloned()
+    }
+
+    fn put(&mut self, key: Key, content: Rc<Vec<u8>>, limit: usize) {
+        self.bytes += content.len() + ENTRY_BYTES;
+        if let Some(known) = self.entries.put(key, content) {
+            self.bytes -= known.len() + ENTRY_BYTES;
+        }
+        while self.bytes > limit
+            && let Some((_, oldest)) = self.entries.pop_lru()
+        {
+            self.bytes -= oldest.len() + ENTRY_BYTES;
+        }
+    }
+}
 
 pub fn get(key: &Key) -> Option<Rc<Vec<u8>>> {
     CACHE.with_borrow_mut(|cache| cache.get(key))
@@ -70,17 +72,17 @@ mod tests {
     fn the_oldest_go_first() {
         let mut cache = Cache::default();
         for n in 0..4 {
-            cache.put(key(n), Rc::new(vec![n; 100]), 350);
+            cache.put(key(n), Rc::new(vec![n; 100]), 3 * (100 + ENTRY_BYTES));
             assert!(cache.get(&key(0)).is_some());
         }
         assert_eq!((0..4).map(|n| cache.get(&key(n)).is_some()).collect::<Vec<_>>(), [true, false, true, true]);
-        assert_eq!(cache.bytes, 300);
+        assert_eq!(cache.bytes, 3 * (100 + ENTRY_BYTES));
     }
 
     #[test]
     fn what_exceeds_the_limit_is_not_kept() {
         let mut cache = Cache::default();
-        cache.put(key(1), Rc::new(vec![0; 1_000]), 999);
+        cache.put(key(1), Rc::new(vec![0; 1_000]), 1_000);
         assert!(cache.get(&key(1)).is_none());
         assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
     }
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn another_content_of_the_same_version_is_another_entry() {
         let mut cache = Cache::default();
-        cache.put(([1; 16], 1, [1; 32]), Rc::new(vec![1; 10]), 100);
+        cache.put(([1; 16], 1, [1; 32]), Rc::new(vec![1; 10]), 1_000);
         assert!(cache.get(&([1; 16], 1, [2; 32])).is_none());
     }
 }

@@ -5,7 +5,7 @@ use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
 use super::link;
-use super::store::{self, Content, Head, NewVersion, State, Stored};
+use super::store::{self, Content, Existing, Head, NewVersion, State, StoredVersion};
 use crate::backend::{self, Answer, Call, Db, Owner, Timestamp, as_owner, connect};
 use crate::caller::{Caller, Role};
 use crate::content::{self, Hash};
@@ -98,7 +98,7 @@ impl Change<'_> {
 
     /// The version that an earlier try of the same request made: the one after the expected version, with
     /// this content and author. Where no file was expected, the first one since the file was deleted last.
-    fn earlier_try(&self, head: &Head, hash: Option<&Hash>, file_type: Option<&str>) -> Option<(i32, Stored)> {
+    fn earlier_try(&self, head: &Head, hash: Option<&Hash>, file_type: Option<&str>) -> Option<(i32, Existing)> {
         let before = match self.expected? {
             0 => store::last_deletion(self.db, self.project, head.file_id),
             n => n,
@@ -115,6 +115,7 @@ impl Change<'_> {
         file_type: &'v str,
         content: Option<Content<'v>>,
         previous: Option<&Head>,
+        base: Option<StoredVersion>,
         snapshot_seq: i32,
     ) -> NewVersion<'v> {
         let now = backend::clock();
@@ -125,7 +126,7 @@ impl Change<'_> {
             path,
             file_type,
             content,
-            link: content.map(|content| link::next(self.db, self.project, previous, content.text)),
+            link: content.map(|content| link::next(self.db, self.project, previous, base, content.text)),
             chain: previous.map(|head| head.chain).unwrap_or_default(),
             snapshot_seq,
             actor: self.caller.actor,
@@ -140,10 +141,12 @@ impl Change<'_> {
         {
             content::keep(new.file_id, version, content.hash, content.text.as_bytes());
         }
-        let hash = new.content.map(|content| store::hex(&content.hash));
-        let mut event = FileChanged::new(new.path, version, hash.as_deref(), new.actor, new.at);
-        event.from_path = from_path;
-        events::file_changed(self.project, kind, event);
+        if events::wanted() {
+            let hash = new.content.map(|content| store::hex(&content.hash));
+            let mut event = FileChanged::new(new.path, version, hash.as_deref(), new.actor, new.at);
+            event.from_path = from_path;
+            events::file_changed(self.project, kind, event);
+        }
         self.answer(Version {
             id: new.id,
             path: new.path,
@@ -179,10 +182,10 @@ impl Change<'_> {
 
 /// Saves content at a path.
 fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(path)?;
+    let State { snapshot_seq, live, base } = change.state(path)?;
     let hash = content.hash;
-    let existing = |version, stored: Stored, current| {
-        let Stored { id, created_by, created_at } = stored;
+    let existing = |version, stored: Existing, current| {
+        let Existing { id, created_by, created_at } = stored;
         let content = Some(content);
         change.answer(Version { id, path, content, file_type, version, current, created_by, created_at })
     };
@@ -203,7 +206,7 @@ fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Resul
     }
 
     let previous = live.as_ref().or(tombstone.as_ref());
-    let new = change.next(path, file_type, Some(content), previous, snapshot_seq);
+    let new = change.next(path, file_type, Some(content), previous, base, snapshot_seq);
     let version = match (&live, &tombstone) {
         (Some(head), _) => store::write_next(change.db, &new, head.version),
         (None, Some(tombstone)) => store::write_moved(change.db, &new, tombstone.version),
@@ -215,11 +218,11 @@ fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Resul
 
 /// Deletes the file at a path.
 fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(path)?;
+    let State { snapshot_seq, live, base } = change.state(path)?;
     let Some(head) = live else {
         let tombstone = change.tombstone(path);
         let earlier = tombstone.as_ref().and_then(|head| Some((head, change.earlier_try(head, None, None)?)));
-        let Some((head, (version, Stored { id, created_by, created_at }))) = earlier else {
+        let Some((head, (version, Existing { id, created_by, created_at }))) = earlier else {
             let path = path.to_owned();
             return Err(Error::FileNotFound { project: change.project, path });
         };
@@ -239,14 +242,14 @@ fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
     if !change.is_expected(Some(&head), None) {
         return Err(change.conflict(path, Some(&head)));
     }
-    let new = change.next(path, &head.file_type, None, Some(&head), snapshot_seq);
+    let new = change.next(path, &head.file_type, None, Some(&head), base, snapshot_seq);
     let version = store::write_moved(change.db, &new, head.version);
     Ok(version.map(|version| change.written("file:deleted", &new, version, None)))
 }
 
 /// Moves the file at `from` to `to`.
 fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(from)?;
+    let State { snapshot_seq, live, base } = change.state(from)?;
     let Some(head) = live else {
         return Err(Error::FileNotFound { project: change.project, path: from.to_owned() });
     };
@@ -258,7 +261,7 @@ fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error
     let content = Content { text, hash, value: text.into() };
     if from == to {
         let stored = store::matching(change.db, change.project, head.file_id, head.version, Some(&hash), None);
-        return Ok(stored.map(|Stored { id, created_by, created_at }| {
+        return Ok(stored.map(|Existing { id, created_by, created_at }| {
             let (path, content, file_type, version) = (from, Some(content), &*head.file_type, head.version);
             change.answer(Version { id, path, content, file_type, version, current: true, created_by, created_at })
         }));
@@ -266,7 +269,7 @@ fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error
     if let Some(taken) = store::live(change.db, change.project, to) {
         return Err(Error::PathTaken { path: to.to_owned(), expected: change.expected, current: taken.state() });
     }
-    let new = change.next(to, &head.file_type, Some(content), Some(&head), snapshot_seq);
+    let new = change.next(to, &head.file_type, Some(content), Some(&head), base, snapshot_seq);
     let version = store::write_moved(change.db, &new, head.version);
     Ok(version.map(|version| change.written("file:moved", &new, version, Some(from))))
 }

@@ -4,18 +4,64 @@
 //! one where there was none. The locks make that guard hold nearly always; where a writer got past them, it alone
 //! keeps the result right.
 
-use pgrx::Uuid;
+use pgrx::{FromDatum, Uuid};
 
 use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
 use crate::caller::{Caller, Role};
 use crate::content::chain::{Chain, Link};
-use crate::content::{Hash, content_of, join_bases};
+use crate::content::{Hash, Stored, content_of, join_bases};
 use crate::error::{Error, FileState};
 
-/// A project's row as a change to its files needs it, and the live file at a path.
+/// A project's row as a change to its files needs it, the live file at a path, and what its next version may stand on.
 pub struct State {
     pub snapshot_seq: i32,
     pub live: Option<Head>,
+    pub base: Option<StoredVersion>,
+}
+
+/// A version that others stand on, as its row has it.
+pub struct StoredVersion {
+    pub version: i32,
+    rows: Rows,
+    /// Number of its first column.
+    first: usize,
+}
+
+macro_rules! stored {
+    () => {
+        "b.content_hash, b.size_bytes, b.encoding, b.stored, b.base_version"
+    };
+}
+
+impl StoredVersion {
+    pub fn read(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Self {
+        static VERSION: Statement = Statement::new(concat!(
+            "SELECT ",
+            stored!(),
+            " FROM {s}.project_file_versions b WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $3"
+        ));
+        let rows = db.run(&VERSION, &[project.into(), file_id.into(), version.into()]);
+        StoredVersion { version, rows, first: 1 }
+    }
+
+    /// The version that it stands on.
+    pub fn base(&self) -> Option<i32> {
+        self.get(4)
+    }
+
+    pub fn hash(&self) -> Option<Hash> {
+        self.get::<Vec<u8>>(0)?.try_into().ok()
+    }
+
+    /// `None` when there is no such row.
+    pub fn stored(&self) -> Option<Stored<'_>> {
+        let bytes = if self.rows.is_empty() { None } else { self.rows.bytes(0, self.first + 3) };
+        Stored::new(self.get(1), self.get(2), bytes)
+    }
+
+    fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        if self.rows.is_empty() { None } else { self.rows.get(0, self.first + column) }
+    }
 }
 
 /// The current version of a file, or its tombstone (no hash).
@@ -62,7 +108,7 @@ pub struct NewVersion<'a> {
 }
 
 /// Author and time of a version that exists.
-pub struct Stored {
+pub struct Existing {
     pub id: Uuid,
     pub created_by: Option<Uuid>,
     pub created_at: Timestamp,
@@ -73,23 +119,28 @@ pub fn hex(hash: &Hash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
+/// Reads rights, snapshot stamp, live head and its base after the lock, and refuses who may no longer save.
 pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> Result<State, Error> {
-    static STATE: Statement = Statement::new(
+    static STATE: Statement = Statement::new(concat!(
         "SELECT p.owner_id, m.role, p.snapshot_seq, h.file_id, h.version, h.content_hash, h.file_type, h.updated_at,
-                h.base_version, h.base_cost, h.key_cost
-           FROM {s}.projects p
+                h.base_version, h.base_cost, h.key_cost, ",
+        stored!(),
+        " FROM {s}.projects p
            LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $3
            LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
+           LEFT JOIN {s}.project_file_versions b
+             ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
           WHERE p.id = $1",
-    );
+    ));
     let rows = db.run(&STATE, &[project.into(), path.into(), caller.actor.into()]);
     if rows.is_empty() {
         return Err(Error::ProjectNotFound(project));
     }
     caller.allow(project, Role::Editor, rows.value(0, 1), rows.get(0, 2))?;
+    let snapshot_seq = rows.value(0, 3);
     let live = rows.get::<Uuid>(0, 4).map(|_| head(&rows, 4));
-    Ok(State { snapshot_seq: rows.value(0, 3), live })
+    let base = live.as_ref().and_then(|head| head.chain.base).map(|version| StoredVersion { version, rows, first: 12 });
+    Ok(State { snapshot_seq, live, base })
 }
 
 /// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
@@ -162,7 +213,7 @@ pub fn matching(
     version: i32,
     hash: Option<&Hash>,
     file_type: Option<&str>,
-) -> Option<Stored> {
+) -> Option<Existing> {
     static MATCHING: Statement = Statement::new(
         "SELECT id, created_by, created_at
            FROM {s}.project_file_versions
@@ -171,7 +222,7 @@ pub fn matching(
     );
     let hash = hash.map(|hash| hash.as_slice());
     let rows = db.run(&MATCHING, &[project.into(), file_id.into(), version.into(), hash.into(), file_type.into()]);
-    (!rows.is_empty()).then(|| Stored {
+    (!rows.is_empty()).then(|| Existing {
         id: rows.value(0, 1),
         created_by: rows.get(0, 2),
         created_at: rows.time(0, 3).expect("created_at is not null"),
