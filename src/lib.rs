@@ -37,5 +37,6 @@ extension_sql_file!("../sql/access.sql", name = "access", requires = ["files"], 
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     backend::log_panics();
+    backend::keep_freed_memory();
     settings::register();
 }
