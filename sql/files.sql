@@ -11,12 +11,15 @@ CREATE TABLE @extschema@.project_file_heads (
     file_type    text        NOT NULL,
     is_deleted   boolean     NOT NULL DEFAULT false,
     snapshot_seq integer     NOT NULL,
-    version      integer     NOT NULL,
-    content_hash bytea,
-    updated_at   timestamptz NOT NULL,
     base_version integer,
-    base_cost    integer     NOT NULL DEFAULT 0,
+    base_key     integer,
+    base_stored  integer,
+    base_hash    bytea,
     key_cost     integer     NOT NULL DEFAULT 0,
+    base_cost    integer     NOT NULL DEFAULT 0,
+    version      integer     NOT NULL,
+    updated_at   timestamptz NOT NULL,
+    content_hash bytea,
     PRIMARY KEY (file_id, project_id)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX project_file_heads_live_path
@@ -54,6 +57,12 @@ COMMENT ON TABLE @extschema@.project_file_versions IS
     'Append-only history: versions 1, 2, 3 ... of every file, tombstones (is_deleted) included.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_version IS
     'The version that the next delta stands on; NULL when the next version is a keyframe.';
+COMMENT ON COLUMN @extschema@.project_file_heads.base_key IS
+    'The keyframe that base_version stands on; NULL when base_version is one.';
+COMMENT ON COLUMN @extschema@.project_file_heads.base_stored IS
+    'Bytes stored of base_version.';
+COMMENT ON COLUMN @extschema@.project_file_heads.base_hash IS
+    'content_hash of base_version.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_cost IS
     'Bytes of the deltas that stand on base_version.';
 COMMENT ON COLUMN @extschema@.project_file_heads.key_cost IS

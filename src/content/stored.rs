@@ -51,7 +51,8 @@ impl<'r> Stored<'r> {
         Some(Stored { size: size?, encoding: encoding?, bytes: bytes? })
     }
 
-    fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
+    /// Its content, not yet checked against any hash. `base` is the content it stands on.
+    pub fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
         let encoding = Encoding::from_number(self.encoding).ok_or(Flaw::Undecodable)?;
         let size = usize::try_from(self.size).map_err(|_| Flaw::Undecodable)?;
         if size > LARGEST_FILE as usize {
@@ -68,30 +69,22 @@ impl<'r> Stored<'r> {
     }
 }
 
-/// A version that others stand on, as its row has it.
-pub struct Ancestor<'r> {
-    pub file_id: Uuid,
-    pub version: i32,
-    pub hash: Hash,
-    pub stored: Stored<'r>,
-}
-
-impl Ancestor<'_> {
-    /// Its content; `base` gives the content it stands on, if it does.
-    pub fn content(&self, base: impl FnOnce() -> Result<Option<Rc<Vec<u8>>>, Flaw>) -> Result<Rc<Vec<u8>>, Flaw> {
-        if let Some(content) = cache::get(&self.key()) {
-            return Ok(content);
-        }
-        let content = self.stored.decode(base()?.as_deref().map(Vec::as_slice))?;
-        check(&content, &self.hash)?;
-        let content = Rc::new(content);
-        cache::put(self.key(), content.clone());
-        Ok(content)
+/// The content of a version that others stand on: kept from an earlier call, or decoded by `decode`.
+pub fn base_content(
+    file_id: Uuid,
+    version: i32,
+    hash: Hash,
+    decode: impl FnOnce() -> Result<Vec<u8>, Flaw>,
+) -> Result<Rc<Vec<u8>>, Flaw> {
+    let key = (*file_id.as_bytes(), version, hash);
+    if let Some(content) = cache::get(&key) {
+        return Ok(content);
     }
-
-    fn key(&self) -> cache::Key {
-        (*self.file_id.as_bytes(), self.version, self.hash)
-    }
+    let content = decode()?;
+    check(&content, &hash)?;
+    let content = Rc::new(content);
+    cache::put(key, content.clone());
+    Ok(content)
 }
 
 /// Keeps a content just saved that the next versions stand on.

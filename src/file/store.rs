@@ -4,64 +4,18 @@
 //! one where there was none. The locks make that guard hold nearly always; where a writer got past them, it alone
 //! keeps the result right.
 
-use pgrx::{FromDatum, Uuid};
+use pgrx::Uuid;
 
 use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
 use crate::caller::{Caller, Role};
-use crate::content::chain::{Chain, Link};
-use crate::content::{Hash, Stored, content_of, join_bases};
+use crate::content::chain::{Base, Chain, Link};
+use crate::content::{Hash, content_of, join_bases};
 use crate::error::{Error, FileState};
 
-/// A project's row as a change to its files needs it, the live file at a path, and what its next version may stand on.
+/// A project's row as a change to its files needs it, and the live file at a path.
 pub struct State {
     pub snapshot_seq: i32,
     pub live: Option<Head>,
-    pub base: Option<StoredVersion>,
-}
-
-/// A version that others stand on, as its row has it.
-pub struct StoredVersion {
-    pub version: i32,
-    rows: Rows,
-    /// Number of its first column.
-    first: usize,
-}
-
-macro_rules! stored {
-    () => {
-        "b.content_hash, b.size_bytes, b.encoding, b.stored, b.base_version"
-    };
-}
-
-impl StoredVersion {
-    pub fn read(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Self {
-        static VERSION: Statement = Statement::new(concat!(
-            "SELECT ",
-            stored!(),
-            " FROM {s}.project_file_versions b WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $3"
-        ));
-        let rows = db.run(&VERSION, &[project.into(), file_id.into(), version.into()]);
-        StoredVersion { version, rows, first: 1 }
-    }
-
-    /// The version that it stands on.
-    pub fn base(&self) -> Option<i32> {
-        self.get(4)
-    }
-
-    pub fn hash(&self) -> Option<Hash> {
-        self.get::<Vec<u8>>(0)?.try_into().ok()
-    }
-
-    /// `None` when there is no such row.
-    pub fn stored(&self) -> Option<Stored<'_>> {
-        let bytes = if self.rows.is_empty() { None } else { self.rows.bytes(0, self.first + 3) };
-        Stored::new(self.get(1), self.get(2), bytes)
-    }
-
-    fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
-        if self.rows.is_empty() { None } else { self.rows.get(0, self.first + column) }
-    }
 }
 
 /// The current version of a file, or its tombstone (no hash).
@@ -119,28 +73,31 @@ pub fn hex(hash: &Hash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads rights, snapshot stamp, live head and its base after the lock, and refuses who may no longer save.
-pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, _: &Owner) -> Result<State, Error> {
+macro_rules! head_columns {
+    () => {
+        "h.file_id, h.version, h.content_hash, h.file_type, h.updated_at, h.base_version, h.base_hash, h.base_stored,
+         h.base_key, h.base_cost, h.key_cost"
+    };
+}
+
+/// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
+pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, owner: &Owner) -> Result<State, Error> {
     static STATE: Statement = Statement::new(concat!(
-        "SELECT p.owner_id, m.role, p.snapshot_seq, h.file_id, h.version, h.content_hash, h.file_type, h.updated_at,
-                h.base_version, h.base_cost, h.key_cost, ",
-        stored!(),
+        "SELECT p.owner_id, p.snapshot_seq, ",
+        head_columns!(),
         " FROM {s}.projects p
-           LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $3
            LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
-           LEFT JOIN {s}.project_file_versions b
-             ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
           WHERE p.id = $1",
     ));
-    let rows = db.run(&STATE, &[project.into(), path.into(), caller.actor.into()]);
+    let rows = db.run(&STATE, &[project.into(), path.into()]);
     if rows.is_empty() {
         return Err(Error::ProjectNotFound(project));
     }
-    caller.allow(project, Role::Editor, rows.value(0, 1), rows.get(0, 2))?;
-    let snapshot_seq = rows.value(0, 3);
-    let live = rows.get::<Uuid>(0, 4).map(|_| head(&rows, 4));
-    let base = live.as_ref().and_then(|head| head.chain.base).map(|version| StoredVersion { version, rows, first: 12 });
-    Ok(State { snapshot_seq, live, base })
+    if !(caller.privileged || caller.actor == Some(rows.value(0, 1))) {
+        caller.check(db, project, Role::Editor, owner)?;
+    }
+    let live = rows.get::<Uuid>(0, 3).map(|_| head(&rows, 3));
+    Ok(State { snapshot_seq: rows.value(0, 2), live })
 }
 
 /// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
@@ -168,41 +125,48 @@ pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
 
 /// The newest tombstone of a path, whose identity a new file there takes up.
 pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static TOMBSTONE: Statement = Statement::new(
-        "SELECT file_id, version, content_hash, file_type, updated_at, base_version, base_cost, key_cost
-           FROM {s}.project_file_heads
-          WHERE project_id = $1 AND file_path = $2 AND is_deleted
-          ORDER BY updated_at DESC, file_id DESC
+    static TOMBSTONE: Statement = Statement::new(concat!(
+        "SELECT ",
+        head_columns!(),
+        " FROM {s}.project_file_heads h
+          WHERE h.project_id = $1 AND h.file_path = $2 AND h.is_deleted
+          ORDER BY h.updated_at DESC, h.file_id DESC
           LIMIT 1",
-    );
+    ));
     let rows = db.run(&TOMBSTONE, &[project.into(), path.into()]);
     (!rows.is_empty()).then(|| head(&rows, 1))
 }
 
 /// The live file at a path, whoever may see it.
 pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static LIVE: Statement = Statement::new(
-        "SELECT file_id, version, content_hash, file_type, updated_at, base_version, base_cost, key_cost
-           FROM {s}.project_file_heads
-          WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted",
-    );
+    static LIVE: Statement = Statement::new(concat!(
+        "SELECT ",
+        head_columns!(),
+        " FROM {s}.project_file_heads h WHERE h.project_id = $1 AND h.file_path = $2 AND NOT h.is_deleted",
+    ));
     let rows = db.run(&LIVE, &[project.into(), path.into()]);
     (!rows.is_empty()).then(|| head(&rows, 1))
 }
 
 fn head(rows: &Rows, first: usize) -> Head {
+    let base = rows.get(0, first + 5).map(|version| Base {
+        version,
+        hash: hash(rows, first + 6).expect("a base has a hash"),
+        stored: rows.value(0, first + 7),
+        key: rows.get(0, first + 8),
+    });
     Head {
         file_id: rows.value(0, first),
         version: rows.value(0, first + 1),
-        hash: rows.get::<Vec<u8>>(0, first + 2).and_then(|bytes| bytes.try_into().ok()),
+        hash: hash(rows, first + 2),
         file_type: rows.value(0, first + 3),
         updated_at: rows.time(0, first + 4).expect("updated_at is not null"),
-        chain: Chain {
-            base: rows.get(0, first + 5),
-            base_cost: rows.value(0, first + 6),
-            key_cost: rows.value(0, first + 7),
-        },
+        chain: Chain { base, base_cost: rows.value(0, first + 9), key_cost: rows.value(0, first + 10) },
     }
+}
+
+fn hash(rows: &Rows, column: usize) -> Option<Hash> {
+    rows.bytes(0, column).and_then(|bytes| bytes.fetch().try_into().ok())
 }
 
 /// A version that exists, when it has this hash, type and author (`None` for any author).
@@ -273,8 +237,8 @@ pub fn write_first(db: &Db, new: &NewVersion) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
                 (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
-                 base_version, base_cost, key_cost)
-         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20)
+                 base_version, base_hash, base_stored, base_key, base_cost, key_cost)
+         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20, $21, $22, $23)
          ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
          RETURNING version"
     ));
@@ -289,9 +253,9 @@ pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
             SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $12, updated_at = $7,
-                base_version = $18, base_cost = $19, key_cost = $20
+                base_version = $18, base_hash = $19, base_stored = $20, base_key = $21, base_cost = $22, key_cost = $23
           WHERE (project_id, file_id, version) = ($1, $2, $8) AND file_path = $3 AND NOT is_deleted
-            AND base_version IS NOT DISTINCT FROM $21
+            AND base_version IS NOT DISTINCT FROM $24
          RETURNING version"
     ));
     written(&db.run(&WRITE, &parameters(new, read)))
@@ -303,8 +267,9 @@ pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
             SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $11,
-                snapshot_seq = $12, updated_at = $7, base_version = $18, base_cost = $19, key_cost = $20
-          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $21
+                snapshot_seq = $12, updated_at = $7,
+                base_version = $18, base_hash = $19, base_stored = $20, base_key = $21, base_cost = $22, key_cost = $23
+          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $24
          RETURNING version"
     ));
     let write = || written(&db.run(&WRITE, &parameters(new, read)));
@@ -315,8 +280,9 @@ fn written(rows: &Rows) -> Option<i32> {
     if rows.is_empty() { None } else { rows.get(0, 1) }
 }
 
-fn parameters(new: &NewVersion, read: i32) -> [Value; 21] {
+fn parameters(new: &NewVersion, read: i32) -> [Value; 24] {
     let chain = new.link.as_ref().map_or(new.chain, |link| link.chain);
+    let base = chain.base;
     [
         new.project.into(),
         new.file_id.into(),
@@ -335,9 +301,12 @@ fn parameters(new: &NewVersion, read: i32) -> [Value; 21] {
         new.link.as_ref().map(|link| link.encoded.encoding as i16).into(),
         new.link.as_ref().and_then(|link| link.base).into(),
         new.link.as_ref().map(|link| link.encoded.bytes.as_slice()).into(),
-        chain.base.into(),
+        base.map(|base| base.version).into(),
+        base.as_ref().map(|base| base.hash.as_slice()).into(),
+        base.map(|base| base.stored).into(),
+        base.and_then(|base| base.key).into(),
         chain.base_cost.into(),
         chain.key_cost.into(),
-        new.chain.base.into(),
+        new.chain.base.map(|base| base.version).into(),
     ]
 }
