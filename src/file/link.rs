@@ -35,31 +35,48 @@ struct File<'a> {
 impl File<'_> {
     fn base(&self, base: Base) -> Result<Rc<Vec<u8>>, Flaw> {
         base_content(self.id, base.version, base.hash, || {
-            let key = base.key.map(|key| self.keyframe(key)).transpose()?;
-            let rows = self.row(base.version);
-            stored(&rows).ok_or(Flaw::BaseMissing)?.decode(key.as_ref().map(|(content, _)| content.as_slice()))
+            let rows = self.rows(base.version, base.key);
+            let key = base.key.map(|key| self.keyframe_of(&rows, key)).transpose()?;
+            let stored = rows.find(base.version).ok_or(Flaw::BaseMissing)?;
+            stored.decode(key.as_ref().map(|(content, _)| content.as_slice()))
         })
     }
 
     /// Content and stored length.
     fn keyframe(&self, version: i32) -> Result<(Rc<Vec<u8>>, i32), Flaw> {
-        let rows = self.row(version);
-        let stored = stored(&rows).ok_or(Flaw::BaseMissing)?;
-        let hash: Option<Hash> = rows.get::<Vec<u8>>(0, 4).and_then(|hash| hash.try_into().ok());
-        let content = base_content(self.id, version, hash.ok_or(Flaw::HashMismatch)?, || stored.decode(None))?;
+        self.keyframe_of(&self.rows(version, None), version)
+    }
+
+    fn keyframe_of(&self, rows: &VersionRows, version: i32) -> Result<(Rc<Vec<u8>>, i32), Flaw> {
+        let stored = rows.find(version).ok_or(Flaw::BaseMissing)?;
+        let hash = rows.hash(version).ok_or(Flaw::HashMismatch)?;
+        let content = base_content(self.id, version, hash, || stored.decode(None))?;
         Ok((content, stored.bytes.len() as i32))
     }
 
-    fn row(&self, version: i32) -> Rows {
-        static VERSION: Statement = Statement::new(
-            "SELECT size_bytes, encoding, stored, content_hash
+    fn rows(&self, version: i32, and: Option<i32>) -> VersionRows {
+        static VERSIONS: Statement = Statement::new(
+            "SELECT version, content_hash, size_bytes, encoding, stored
                FROM {s}.project_file_versions
-              WHERE project_id = $1 AND file_id = $2 AND version = $3",
+              WHERE project_id = $1 AND file_id = $2 AND version IN ($3, $4)",
         );
-        self.db.run(&VERSION, &[self.project.into(), self.id.into(), version.into()])
+        VersionRows(self.db.run(&VERSIONS, &[self.project.into(), self.id.into(), version.into(), and.into()]))
     }
 }
 
-fn stored(rows: &Rows) -> Option<Stored<'_>> {
-    if rows.is_empty() { None } else { Stored::new(rows.get(0, 1), rows.get(0, 2), rows.bytes(0, 3)) }
+struct VersionRows(Rows);
+
+impl VersionRows {
+    fn row(&self, version: i32) -> Option<usize> {
+        (0..self.0.len()).find(|&row| self.0.get(row, 1) == Some(version))
+    }
+
+    fn hash(&self, version: i32) -> Option<Hash> {
+        self.0.bytes(self.row(version)?, 2)?.fetch().try_into().ok()
+    }
+
+    fn find(&self, version: i32) -> Option<Stored<'_>> {
+        let row = self.row(version)?;
+        Stored::new(self.0.get(row, 3), self.0.get(row, 4), self.0.bytes(row, 5))
+    }
 }
