@@ -20,6 +20,7 @@ CREATE TABLE @extschema@.project_file_heads (
     version      integer     NOT NULL,
     updated_at   timestamptz NOT NULL,
     content_hash bytea,
+    pruned_versions int4multirange,
     PRIMARY KEY (file_id, project_id)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX project_file_heads_live_path
@@ -55,6 +56,8 @@ ALTER TABLE @extschema@.project_file_versions ALTER COLUMN stored SET STORAGE EX
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
 COMMENT ON TABLE @extschema@.project_file_versions IS
     'Append-only history: versions 1, 2, 3 ... of every file, tombstones (is_deleted) included.';
+COMMENT ON COLUMN @extschema@.project_file_heads.pruned_versions IS
+    'Versions that prune_project_history removed; NULL when it removed none.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_version IS
     'The version that the next delta stands on; NULL when the next version is a keyframe.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_key IS
@@ -113,7 +116,8 @@ SELECT v.id,
        h.project_id,
        h.file_path,
        @extschema@.stored_content(h.project_id, v.file_path, v.version, v.content_hash, v.size_bytes, v.encoding, v.stored,
-                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored) AS content,
+                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored)
+           COLLATE pg_catalog."default" AS content,
        v.file_type,
        v.version,
        pg_catalog.encode(v.content_hash, 'hex') AS content_hash,
@@ -137,7 +141,8 @@ SELECT v.id,
        h.project_id,
        h.file_path,
        @extschema@.stored_content(h.project_id, v.file_path, v.version, v.content_hash, v.size_bytes, v.encoding, v.stored,
-                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored) AS content,
+                                  b.size_bytes, b.encoding, b.stored, k.size_bytes, k.encoding, k.stored)
+           COLLATE pg_catalog."default" AS content,
        v.file_type,
        v.version,
        pg_catalog.encode(v.content_hash, 'hex'),

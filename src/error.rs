@@ -23,6 +23,8 @@ pub enum Error {
     },
     /// `p_user_id` is somebody else.
     NotYourself,
+    /// Only privileged callers may do this.
+    NotPrivileged(&'static str),
     /// File versions are history.
     HistoryIsImmutable,
     /// No such project, or not visible to the caller.
@@ -97,7 +99,7 @@ impl Error {
         use Error::*;
         match self {
             Invalid(_) => "22023",
-            NotSignedIn | Forbidden { .. } | NotYourself | HistoryIsImmutable => "42501",
+            NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable => "42501",
             ProjectNotFound(_)
             | FileNotFound { .. }
             | FileVersionNotFound { .. }
@@ -168,6 +170,7 @@ impl fmt::Display for Error {
             NotSignedIn => write!(f, "not signed in"),
             Forbidden { project, needed } => write!(f, "project {project}: this needs the role {needed}"),
             NotYourself => write!(f, "p_user_id must be the signed-in user"),
+            NotPrivileged(what) => write!(f, "only a privileged role may {what}"),
             HistoryIsImmutable => write!(f, "file versions are never changed or removed"),
             ProjectNotFound(project) => write!(f, "project {project} not found"),
             FileNotFound { project, path } => write!(f, "file \"{path}\" not found in project {project}"),

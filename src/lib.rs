@@ -17,8 +17,11 @@ mod file;
 mod held;
 mod id;
 mod input;
+mod integrity;
 mod locks;
+mod progress;
 mod project;
+mod retention;
 mod settings;
 mod version;
 
@@ -31,7 +34,9 @@ extension_sql_file!("../sql/projects.sql", name = "projects", requires = ["locks
 extension_sql_file!("../sql/builds.sql", name = "builds", requires = ["projects"]);
 extension_sql_file!("../sql/versions.sql", name = "versions", requires = ["builds"]);
 extension_sql_file!("../sql/files.sql", name = "files", requires = ["versions"]);
-extension_sql_file!("../sql/access.sql", name = "access", requires = ["files"], finalize);
+extension_sql_file!("../sql/integrity.sql", name = "integrity", requires = ["files"]);
+extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["integrity"]);
+extension_sql_file!("../sql/access.sql", name = "access", requires = ["retention"], finalize);
 
 /// Called once when a backend loads the library.
 #[pg_guard]

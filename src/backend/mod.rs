@@ -14,11 +14,11 @@ pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
-pub use rows::{one_row, query_into_result};
+pub use rows::{ResultSet, one_row, query_into_result};
 pub use session::{
     Lock, Owner, SnapshotVersion, advisory_lock, advisory_try_lock, as_owner, bypasses_rls, clock, current_xid,
     fixed_snapshot, hash_key, is_superuser, json_time, keep_freed_memory, local_transaction_id, log,
-    log_logical_message, notify, role_name, roles, setting, snapshot_version, undo_on_duplicate,
+    log_logical_message, notice, notify, role_name, roles, setting, snapshot_version, undo_on_duplicate,
 };
 pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};
 

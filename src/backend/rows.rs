@@ -26,13 +26,31 @@ impl Call {
 
 /// Answers a set-returning function with one row.
 pub fn one_row(call: &Call, columns: &[Value]) -> Answer {
-    let (mut datums, mut nulls) = split(columns);
-    unsafe {
-        let set = result_set(call);
-        assert_eq!((*(*set).setDesc).natts as usize, columns.len(), "columns of the result set");
-        pg_sys::tuplestore_putvalues((*set).setResult, (*set).setDesc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+    let set = ResultSet::begin(call);
+    set.push(columns);
+    set.done()
+}
+
+/// The rows that a set-returning function answers with. They spill to disk rather than fill memory.
+pub struct ResultSet(*mut pg_sys::ReturnSetInfo);
+
+impl ResultSet {
+    pub fn begin(call: &Call) -> Self {
+        ResultSet(unsafe { result_set(call) })
     }
-    Answer::DONE
+
+    pub fn push(&self, columns: &[Value]) {
+        let (mut datums, mut nulls) = split(columns);
+        unsafe {
+            let (store, desc) = ((*self.0).setResult, (*self.0).setDesc);
+            assert_eq!((*desc).natts as usize, columns.len(), "columns of the result set");
+            pg_sys::tuplestore_putvalues(store, desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+        }
+    }
+
+    pub fn done(self) -> Answer {
+        Answer::DONE
+    }
 }
 
 /// Answers a set-returning function with a query's rows, which go into the result set one by one: however

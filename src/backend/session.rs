@@ -166,6 +166,11 @@ pub fn log_logical_message(prefix: &str, message: &str) {
     });
 }
 
+/// Sends the client a notice.
+pub fn notice(line: &str) {
+    pgrx::notice!("{line}");
+}
+
 /// Writes a line to the server's log.
 pub fn log(line: &str) {
     pgrx::log!("pg_versioned: {line}");

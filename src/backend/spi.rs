@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 
 use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::Interval;
 use pgrx::{FromDatum, IntoDatum, Uuid};
 
 use super::{Bytes, Call};
@@ -60,7 +61,9 @@ value_from! {
     i32 => INT4OID, v -> v.into_datum();
     i64 => INT8OID, v -> v.into_datum();
     f64 => FLOAT8OID, v -> v.into_datum();
+    Interval => INTERVALOID, v -> v.into_datum();
     bool => BOOLOID, v -> v.into_datum();
+    &[i32] => INT4ARRAYOID, v -> v.into_datum();
     Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
 }
 
@@ -113,6 +116,33 @@ impl Db<'_> {
         })
     }
 
+    /// Runs a query with the calling statement's snapshot and hands its rows to `body`, one by one, however many
+    /// they are. What `body` fetches of a row lives until the next.
+    pub fn each(&self, statement: &'static Statement, args: &[Value], mut body: impl FnMut(&Rows, usize)) {
+        const BATCH: i64 = 100;
+        let (mut datums, nulls) = parameters(args);
+        let plan = self.plan(statement, args);
+        unsafe {
+            let portal = {
+                let _indexes = IndexesOnly::begin();
+                pg_sys::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), true)
+            };
+            let mut memory = pgrx::PgMemoryContexts::new("pg_versioned row");
+            loop {
+                pg_sys::SPI_cursor_fetch(portal, true, BATCH as _);
+                let rows = Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize };
+                if rows.is_empty() {
+                    break;
+                }
+                for row in 0..rows.len() {
+                    memory.switch_to(|_| body(&rows, row));
+                    memory.reset();
+                }
+            }
+            pg_sys::SPI_cursor_close(portal);
+        }
+    }
+
     fn execute(
         &self,
         statement: &'static Statement,
@@ -120,8 +150,7 @@ impl Db<'_> {
         run: impl FnOnce(pg_sys::SPIPlanPtr, *mut pg_sys::Datum, *const c_char) -> c_int,
     ) -> Rows {
         let plan = self.plan(statement, args);
-        let mut datums: Vec<_> = args.iter().map(|v| v.datum.unwrap_or(pg_sys::Datum::null())).collect();
-        let nulls: Vec<_> = args.iter().map(|v| if v.datum.is_some() { b' ' } else { b'n' } as _).collect();
+        let (mut datums, nulls) = parameters(args);
         unsafe {
             let _indexes = IndexesOnly::begin();
             let status = run(plan, datums.as_mut_ptr(), nulls.as_ptr());
@@ -162,6 +191,13 @@ impl Db<'_> {
         }
         PLANS.with_borrow(|plans| plans.by_statement.get(&(statement as *const _)).copied())
     }
+}
+
+/// Values and null marks as SPI takes them.
+fn parameters(args: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
+    args.iter()
+        .map(|v| (v.datum.unwrap_or(pg_sys::Datum::null()), if v.datum.is_some() { b' ' } else { b'n' } as c_char))
+        .unzip()
 }
 
 /// Keeps the planner from sequential scans while it lives. A plan made while a table is small would stay with
@@ -214,6 +250,21 @@ impl Rows {
     /// A column that is declared NOT NULL.
     pub fn value<T: FromDatum>(&self, row: usize, column: usize) -> T {
         self.get(row, column).unwrap_or_else(|| panic!("column {column} is null"))
+    }
+
+    /// A column as a parameter of another statement or a column of an answer.
+    pub fn column(&self, row: usize, column: usize) -> Value {
+        unsafe {
+            let (datum, is_null) = self.datum(row, column);
+            let oid = pg_sys::SPI_gettypeid((*self.table).tupdesc, column as _);
+            Value { oid, datum: (!is_null).then_some(datum) }
+        }
+    }
+
+    /// All columns of a row.
+    pub fn columns(&self, row: usize) -> Vec<Value> {
+        let count = unsafe { (*(*self.table).tupdesc).natts as usize };
+        (1..=count).map(|column| self.column(row, column)).collect()
     }
 
     /// A `timestamptz` column.

@@ -109,12 +109,33 @@ struct Kept {
 /// Only a query's own: whoever can call `stored_content` can name any hash, and must not learn by it what others
 /// have read in the same session.
 #[derive(Default)]
-struct Bases {
+pub struct Bases {
     key: Option<Kept>,
     middle: Option<Kept>,
 }
 
 impl Bases {
+    /// The text of a version, from its row, the one it stands on, and the one that stands on.
+    pub fn text(
+        &mut self,
+        version: Stored,
+        stands_on: (Option<Stored>, Option<Stored>),
+        hash: &[u8],
+    ) -> Result<String, Flaw> {
+        let base = match stands_on {
+            (None, _) => None,
+            (Some(key), None) => Some(self.key(key)?),
+            (Some(middle), Some(key)) => Some(self.middle(middle, key)?),
+        };
+        let content = version.decode(base)?;
+        check(&content, hash)?;
+        // Any bytes have a hash; not all of them are a text of Postgres'.
+        if content.contains(&0) {
+            return Err(Flaw::Undecodable);
+        }
+        String::from_utf8(content).map_err(|_| Flaw::Undecodable)
+    }
+
     fn key(&mut self, stored: Stored) -> Result<&[u8], Flaw> {
         if !self.key.as_ref().is_some_and(|kept| stored.is(kept)) {
             self.middle = None;
@@ -140,28 +161,6 @@ impl Kept {
     }
 }
 
-/// The text of a version, from its row and those it stands on.
-fn text(
-    bases: &mut Bases,
-    version: Stored,
-    stands_on: (Option<Stored>, Option<Stored>),
-    hash: &[u8],
-) -> Result<String, Flaw> {
-    let base = match stands_on {
-        (None, _) => None,
-        (Some(key), None) => Some(bases.key(key)?),
-        (Some(middle), Some(key)) => Some(bases.middle(middle, key)?),
-    };
-    let content = version.decode(base)?;
-    check(&content, hash)?;
-    // Any bytes have a hash; not all of them are a text of Postgres'.
-    if content.contains(&0) {
-        Err(Flaw::Undecodable)
-    } else {
-        String::from_utf8(content).map_err(|_| Flaw::Undecodable)
-    }
-}
-
 /// See the COMMENT in `sql/files.sql`.
 ///
 /// Takes its arguments one by one: pgrx would fetch every `bytea` first.
@@ -172,7 +171,7 @@ fn stored_content(fcinfo: pg_sys::FunctionCallInfo) -> Option<String> {
             |first| Stored::new(call.argument(first), call.argument(first + 1), call.bytes_argument(first + 2));
         let (Some(version), Some(hash)) = (stored(4), call.bytes_argument(3)) else { return Ok(None) };
         let bases = (stored(7), stored(10));
-        let text = with_query_cache(fcinfo, |kept| text(kept, version, bases, hash.fetch()));
+        let text = with_query_cache(fcinfo, |kept: &mut Bases| kept.text(version, bases, hash.fetch()));
         text.map(Some).map_err(|flaw| Error::Damaged {
             project: call.argument(0).unwrap_or(Uuid::from_bytes([0; 16])),
             path: call.argument(1).unwrap_or_default(),

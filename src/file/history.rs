@@ -9,27 +9,27 @@ use crate::backend::{Answer, Call};
 use crate::error::Error;
 
 thread_local! {
-    static REMOVING: Cell<bool> = const { Cell::new(false) };
+    static REWRITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the statements run that remove history, for as long as it lives; an error on the way drops it too.
-pub struct RemovingHistory(());
+/// Lets the statements run that rewrite or remove history, for as long as it lives; an error on the way drops it too.
+pub struct RewritingHistory(());
 
-impl RemovingHistory {
+impl RewritingHistory {
     pub fn begin() -> Self {
-        REMOVING.set(true);
-        RemovingHistory(())
+        REWRITING.set(true);
+        RewritingHistory(())
     }
 }
 
-impl Drop for RemovingHistory {
+impl Drop for RewritingHistory {
     fn drop(&mut self) {
-        REMOVING.set(false);
+        REWRITING.set(false);
     }
 }
 
 /// See the COMMENT in `sql/files.sql`.
 #[pg_extern(sql = false)]
 fn refuse_history_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |_| if REMOVING.get() { Ok(Answer::DONE) } else { Err(Error::HistoryIsImmutable) })
+    Call::answer(fcinfo, |_| if REWRITING.get() { Ok(Answer::DONE) } else { Err(Error::HistoryIsImmutable) })
 }

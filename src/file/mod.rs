@@ -7,5 +7,5 @@ pub mod path;
 mod read;
 mod store;
 
-pub use history::RemovingHistory;
+pub use history::RewritingHistory;
 pub use store::content;

@@ -5,7 +5,7 @@ use pgrx::{Uuid, pg_sys};
 
 use crate::backend::{Call, Statement};
 use crate::caller::Role;
-use crate::file::RemovingHistory;
+use crate::file::RewritingHistory;
 use crate::held::Held;
 use crate::input;
 
@@ -37,7 +37,7 @@ fn delete_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bo
             |_| (),
             |held, ()| {
                 held.refuse_unseen_saves()?;
-                let _removing = RemovingHistory::begin();
+                let _removing = RewritingHistory::begin();
                 for deletion in &DELETIONS {
                     held.db.run(deletion, &[held.id()]);
                 }

@@ -37,8 +37,8 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "hashes and sizes are those of the contents",
-        "SELECT file_id || ' version ' || version FROM versioned.project_file_versions
-          WHERE content_hash IS DISTINCT FROM sha256(convert_to(content, 'UTF8'))
+        "SELECT id::text FROM versioned.project_files
+          WHERE content_hash IS DISTINCT FROM encode(sha256(convert_to(content, 'UTF8')), 'hex')
              OR size_bytes <> octet_length(coalesce(content, ''))
              OR is_deleted <> (content IS NULL)",
     ),

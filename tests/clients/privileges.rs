@@ -227,7 +227,7 @@ fn nobody_rewrites_the_history_not_even_its_owner() {
     admin.put(project, "a", "one");
     admin.put(project, "a", "two");
     for sql in [
-        "UPDATE versioned.project_file_versions SET content = 'forged' WHERE version = 1",
+        "UPDATE versioned.project_file_versions SET stored = 'forged' WHERE version = 1",
         "UPDATE versioned.project_file_versions SET created_by = NULL WHERE false",
         "DELETE FROM versioned.project_file_versions WHERE version = 1",
         "TRUNCATE versioned.project_file_versions",
@@ -350,7 +350,7 @@ fn conditions_of_a_query_never_see_the_rows_of_others() {
         "SELECT * FROM versioned.projects p WHERE public.leak(p::text)",
         "SELECT * FROM versioned.project_files f WHERE public.leak(f.content)",
         "SELECT * FROM versioned.project_files f WHERE ~~~~ f.file_path AND is_current_version",
-        "SELECT * FROM versioned.project_file_versions v WHERE public.leak(v.content)",
+        "SELECT * FROM versioned.project_file_versions v WHERE public.leak(v.file_path)",
         "SELECT * FROM versioned.project_file_heads h WHERE public.leak(h::text)",
         "SELECT * FROM versioned.project_versions v WHERE public.leak(v.version_name)",
         "SELECT * FROM versioned.project_build_metrics b WHERE public.leak(b.prompt)",

@@ -254,7 +254,7 @@ fn a_cancelled_deletion_leaves_the_history_protected() {
         session.run("SET lock_timeout = 0; SET statement_timeout = '60s'");
         for sql in [
             "DELETE FROM versioned.project_file_versions",
-            "UPDATE versioned.project_file_versions SET content = 'forged'",
+            "UPDATE versioned.project_file_versions SET stored = 'forged'",
             "TRUNCATE versioned.project_file_versions",
         ] {
             let refusal = refused(session.try_run(sql), "42501");

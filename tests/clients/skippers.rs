@@ -17,10 +17,10 @@ const UPDATE: &str = "
          WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted
         RETURNING *)
     INSERT INTO versioned.project_file_versions
-           (project_id, file_id, version, id, file_path, file_type, content, content_hash, size_bytes, snapshot_seq,
-            change_xid, created_at)
-    SELECT project_id, file_id, version, gen_random_uuid(), file_path, file_type, $3, content_hash, octet_length($3),
-           snapshot_seq, pg_current_xact_id(), updated_at
+           (project_id, file_id, version, id, file_path, file_type, encoding, stored, content_hash, size_bytes,
+            snapshot_seq, change_xid, created_at)
+    SELECT project_id, file_id, version, gen_random_uuid(), file_path, file_type, 0, convert_to($3, 'UTF8'), content_hash,
+           octet_length($3), snapshot_seq, pg_current_xact_id(), updated_at
       FROM head
     RETURNING version";
 
@@ -33,10 +33,10 @@ const INSERT: &str = "
         ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
         RETURNING *)
     INSERT INTO versioned.project_file_versions
-           (project_id, file_id, version, id, file_path, file_type, content, content_hash, size_bytes, snapshot_seq,
-            change_xid, created_at)
-    SELECT project_id, file_id, version, gen_random_uuid(), file_path, file_type, $3, content_hash, octet_length($3),
-           snapshot_seq, pg_current_xact_id(), updated_at
+           (project_id, file_id, version, id, file_path, file_type, encoding, stored, content_hash, size_bytes,
+            snapshot_seq, change_xid, created_at)
+    SELECT project_id, file_id, version, gen_random_uuid(), file_path, file_type, 0, convert_to($3, 'UTF8'), content_hash,
+           octet_length($3), snapshot_seq, pg_current_xact_id(), updated_at
       FROM head
     RETURNING version";
 

@@ -109,8 +109,9 @@ struct Stored {
 }
 
 fn history(admin: &mut Session, project: Uuid) -> Vec<Stored> {
-    let sql = "SELECT file_id, version, id, file_path, content, snapshot_seq, change_xid::text::bigint
-                 FROM versioned.project_file_versions WHERE project_id = $1 ORDER BY file_id, version";
+    let sql = "SELECT v.file_id, v.version, v.id, v.file_path, f.content, v.snapshot_seq, v.change_xid::text::bigint
+                 FROM versioned.project_file_versions v JOIN versioned.project_files f USING (id)
+                WHERE v.project_id = $1 ORDER BY v.file_id, v.version";
     let row = |row: &postgres::Row| Stored {
         file: row.get(0),
         version: row.get(1),

@@ -1,0 +1,203 @@
+//! What could be wrong with stored data, should somebody get past the functions or a disk lose something.
+
+use pgrx::prelude::*;
+use pgrx::{Uuid, pg_sys};
+
+use crate::backend::{Answer, Call, Db, ResultSet, Rows, Statement, Timestamp, as_owner, connect};
+use crate::caller::{Caller, Role};
+use crate::content::{Bases, Flaw, Stored};
+use crate::error::Error;
+use crate::progress::Progress;
+
+/// A query for each kind of finding that needs no content: project, path, version, problem, detail. `$1` is a project,
+/// or NULL for all.
+static CHECKS: [Statement; 9] = [
+    Statement::new(
+        "SELECT h.project_id, h.file_path, h.version, 'second_head', 'another live file has this path'
+           FROM {s}.project_file_heads h
+          WHERE ($1 IS NULL OR h.project_id = $1) AND NOT h.is_deleted
+            AND EXISTS (SELECT FROM {s}.project_file_heads o
+                         WHERE o.project_id = h.project_id AND o.file_path = h.file_path AND NOT o.is_deleted
+                           AND o.ctid <> h.ctid)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, h.file_path, h.version, 'second_head', 'the file has another head'
+           FROM {s}.project_file_heads h
+          WHERE ($1 IS NULL OR h.project_id = $1)
+            AND EXISTS (SELECT FROM {s}.project_file_heads o WHERE o.file_id = h.file_id AND o.ctid <> h.ctid)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, h.file_path, h.version, 'orphan', 'the file is of no project'
+           FROM {s}.project_file_heads h
+          WHERE ($1 IS NULL OR h.project_id = $1)
+            AND NOT EXISTS (SELECT FROM {s}.projects p WHERE p.id = h.project_id)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, h.file_path, h.version, 'head_mismatch',
+                CASE WHEN v.version IS NULL THEN 'the current version is missing'
+                     ELSE 'the head is another than the current version' END
+           FROM {s}.project_file_heads h
+           LEFT JOIN {s}.project_file_versions v
+             ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = h.version
+          WHERE ($1 IS NULL OR h.project_id = $1)
+            AND (h.file_path, h.file_type, h.is_deleted, h.content_hash, h.snapshot_seq, h.updated_at)
+                IS DISTINCT FROM
+                (v.file_path, v.file_type, v.is_deleted, v.content_hash, v.snapshot_seq, v.created_at)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, h.file_path, h.base_version, 'head_mismatch',
+                'the next version would stand on a version that is missing, or another than the head says'
+           FROM {s}.project_file_heads h
+           LEFT JOIN {s}.project_file_versions b
+             ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
+          WHERE ($1 IS NULL OR h.project_id = $1) AND h.base_version IS NOT NULL
+            AND (h.base_hash, h.base_key, h.base_stored)
+                IS DISTINCT FROM (b.content_hash, b.base_version, octet_length(b.stored))",
+    ),
+    Statement::new(
+        "SELECT h.project_id, h.file_path, lower(gap), 'version_gap',
+                CASE WHEN upper(gap) = lower(gap) + 1 THEN 'the version is missing'
+                     ELSE 'versions ' || lower(gap) || ' to ' || upper(gap) - 1 || ' are missing' END
+           FROM {s}.project_file_heads h
+          CROSS JOIN LATERAL (
+                SELECT int4multirange(int4range(1, h.version))
+                       - coalesce(h.pruned_versions, '{}')
+                       - coalesce(range_agg(int4range(v.version, v.version, '[]')), '{}') AS missing
+                  FROM {s}.project_file_versions v
+                 WHERE v.project_id = h.project_id AND v.file_id = h.file_id) m
+          CROSS JOIN unnest(m.missing) AS gap
+          WHERE ($1 IS NULL OR h.project_id = $1)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, v.file_path, v.version, 'duplicate_version',
+                CASE WHEN v.rows > 1 THEN 'there are ' || v.rows || ' versions of this number'
+                     ELSE 'the number is not from 1 to the current version' END
+           FROM {s}.project_file_heads h
+          CROSS JOIN LATERAL (
+                SELECT w.version, max(w.file_path) AS file_path, count(*) AS rows
+                  FROM {s}.project_file_versions w
+                 WHERE w.project_id = h.project_id AND w.file_id = h.file_id
+                 GROUP BY w.version) v
+          WHERE ($1 IS NULL OR h.project_id = $1)
+            AND (v.rows > 1 OR v.version > h.version OR v.version < 1)",
+    ),
+    Statement::new(
+        "SELECT p.id, NULL::text, NULL::integer, 'orphan',
+                'the current version ' || p.current_version_id || ' does not exist'
+           FROM {s}.projects p
+          WHERE ($1 IS NULL OR p.id = $1) AND p.current_version_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM {s}.project_versions v
+                             WHERE v.project_id = p.id AND v.version_id = p.current_version_id)",
+    ),
+    Statement::new(
+        "SELECT v.project_id, NULL::text, NULL::integer,
+                CASE WHEN p.id IS NULL THEN 'orphan' ELSE 'out_of_order' END,
+                'version ' || v.version_id ||
+                CASE WHEN p.id IS NULL THEN ' is of no project'
+                     WHEN v.snapshot_seq >= p.snapshot_seq THEN ' has a snapshot that is yet to come'
+                     ELSE ' is older than the one before it' END
+           FROM (SELECT w.project_id, w.version_id, w.snapshot_seq, w.created_at,
+                        lag(w.created_at) OVER (PARTITION BY w.project_id ORDER BY w.snapshot_seq) AS before
+                   FROM {s}.project_versions w
+                  WHERE ($1 IS NULL OR w.project_id = $1)) v
+           LEFT JOIN {s}.projects p ON p.id = v.project_id
+          WHERE p.id IS NULL OR v.snapshot_seq >= p.snapshot_seq OR v.created_at < v.before",
+    ),
+];
+
+/// Versions without a head. Nothing leads from a project to them, so this reads the whole history's index.
+static ORPHANS: Statement = Statement::new(
+    "SELECT v.project_id, v.file_path, v.version, 'orphan', 'the version is of no file'
+       FROM {s}.project_file_versions v
+      WHERE ($1 IS NULL OR v.project_id = $1)
+        AND NOT EXISTS (SELECT FROM {s}.project_file_heads h
+                         WHERE h.project_id = v.project_id AND h.file_id = v.file_id)",
+);
+
+static VERSIONS: Statement = Statement::new(
+    "SELECT h.project_id, v.file_path, v.version, v.file_id, v.created_at, v.snapshot_seq, v.is_deleted,
+            v.content_hash, v.size_bytes, v.encoding, v.stored, b.size_bytes, b.encoding, b.stored,
+            k.size_bytes, k.encoding, k.stored
+       FROM {s}.project_file_heads h
+       JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id
+       LEFT JOIN {s}.project_file_versions b
+         ON b.project_id = v.project_id AND b.file_id = v.file_id AND b.version = v.base_version
+       LEFT JOIN {s}.project_file_versions k
+         ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
+      WHERE ($1 IS NULL OR h.project_id = $1)
+      ORDER BY v.file_id, v.version",
+);
+
+/// What is wrong with the content of a version: problem and detail.
+fn content_problem(rows: &Rows, row: usize, bases: &mut Bases) -> Option<(&'static str, String)> {
+    let stored = |first| Stored::new(rows.get(row, first), rows.get(row, first + 1), rows.bytes(row, first + 2));
+    let (version, hash) = (stored(9), rows.bytes(row, 8));
+    if rows.value(row, 7) {
+        let empty = version.is_none() && hash.is_none() && rows.value::<i32>(row, 9) == 0;
+        return (!empty).then(|| ("hash_mismatch", "the version is a deletion and has content".to_owned()));
+    }
+    let (Some(version), Some(hash)) = (version, hash) else {
+        return Some(("undecodable", "the version has no stored content or no hash".to_owned()));
+    };
+    let flaw = bases.text(version, (stored(12), stored(15)), hash.fetch()).err()?;
+    let problem = match flaw {
+        Flaw::BaseMissing => "base_missing",
+        Flaw::Undecodable => "undecodable",
+        Flaw::HashMismatch => "hash_mismatch",
+    };
+    Some((problem, flaw.to_string()))
+}
+
+fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answer {
+    let findings = ResultSet::begin(call);
+    let args = [project.into()];
+    let checks = CHECKS.iter().chain(all_tables.then_some(&ORPHANS));
+    for check in checks {
+        db.each(check, &args, |rows, row| findings.push(&rows.columns(row)));
+    }
+
+    let mut progress = Progress::begin("file versions checked");
+    let mut bases = Bases::default();
+    let mut before: Option<(Uuid, Timestamp, i32)> = None;
+    db.each(&VERSIONS, &args, |rows, row| {
+        let report = |problem: &str, detail: &str| {
+            let [project, path, version] = [1, 2, 3].map(|column| rows.column(row, column));
+            findings.push(&[project, path, version, problem.into(), detail.into()]);
+        };
+        let file: Uuid = rows.value(row, 4);
+        let (at, snapshot) = (rows.time(row, 5).expect("created_at is not null"), rows.value(row, 6));
+        if let Some((_, earlier, lower)) = before.filter(|&(other, ..)| other == file) {
+            if at < earlier {
+                report("out_of_order", "the version is older than the one before it");
+            }
+            if snapshot < lower {
+                report("out_of_order", "the version is of an earlier snapshot than the one before it");
+            }
+        }
+        before = Some((file, at, snapshot));
+        if let Some((problem, detail)) = content_problem(rows, row, &mut bases) {
+            report(problem, &detail);
+        }
+        progress.step();
+    });
+    findings.done()
+}
+
+/// See the COMMENT in `sql/integrity.sql`.
+#[pg_extern(sql = false)]
+fn check_project_integrity(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
+    Call::answer(fcinfo, |call| {
+        let caller = Caller::identify(call)?;
+        if project.is_none() && !caller.privileged {
+            return Err(Error::NotPrivileged("check all projects"));
+        }
+        as_owner(call, |owner| {
+            connect(call, |db| {
+                if let Some(project) = project {
+                    caller.check(db, project, Role::Viewer, owner)?;
+                }
+                Ok(check(db, call, project, caller.privileged))
+            })
+        })
+    })
+}

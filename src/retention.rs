@@ -1,0 +1,301 @@
+//! Removing old file versions, and re-basing what stood on them.
+
+use std::collections::{HashMap, VecDeque};
+
+use pgrx::prelude::*;
+use pgrx::{Uuid, pg_sys};
+
+use crate::backend::{self, Answer, Call, ResultSet, Statement, Timestamp, Value};
+use crate::caller::Role;
+use crate::content::codec::{self, Encoded};
+use crate::error::Error;
+use crate::file::{self, RewritingHistory};
+use crate::held::Held;
+use crate::input;
+use crate::progress::Progress;
+
+/// What is kept beside current versions and those that snapshots need.
+struct Policy {
+    keep_last: usize,
+    newer_than: Option<Timestamp>,
+}
+
+/// A file with its versions, oldest first.
+struct File {
+    id: Uuid,
+    path: String,
+    current: i32,
+    base: Option<i32>,
+    versions: Vec<Version>,
+}
+
+struct Version {
+    number: i32,
+    base: Option<i32>,
+    stored: i64,
+    snapshot_seq: i32,
+    at: Timestamp,
+}
+
+impl Policy {
+    /// Which versions go. `snapshots` are those of the project's versions, ascending.
+    fn removes(&self, file: &File, snapshots: &[i32]) -> Vec<bool> {
+        let count = file.versions.len();
+        let next = file.versions.iter().skip(1).map(|next| next.snapshot_seq).chain([i32::MAX]);
+        file.versions
+            .iter()
+            .zip(next)
+            .enumerate()
+            .map(|(i, (version, next))| {
+                // A snapshot shows the newest version up to it: a deletion, too, or an older file would come back.
+                let first = snapshots.partition_point(|&snapshot| snapshot < version.snapshot_seq);
+                let in_snapshot = snapshots.get(first).is_some_and(|&snapshot| snapshot < next);
+                let is_recent = self.newer_than.is_some_and(|time| version.at > time) || i + self.keep_last >= count;
+                !(version.number == file.current || in_snapshot || is_recent)
+            })
+            .collect()
+    }
+}
+
+/// Makes the versions that stay independent of those that go.
+///
+/// Whatever stands on a version that goes is encoded anew: the first as what stood there did, the others on the first.
+/// So a keyframe is still followed by middle versions and those by deltas, and nothing stands deeper.
+struct Rebasing<'a> {
+    held: &'a Held<'a>,
+    file: &'a File,
+    /// What each version that goes stood on.
+    gone: HashMap<i32, Option<i32>>,
+    /// The version that takes the place of a base that goes.
+    instead: HashMap<i32, i32>,
+    /// The contents read last: a version's base is seldom far.
+    contents: VecDeque<(i32, String)>,
+}
+
+impl<'a> Rebasing<'a> {
+    fn new(held: &'a Held, file: &'a File, removes: &[bool]) -> Self {
+        let gone = file.versions.iter().zip(removes).filter(|(_, removed)| **removed);
+        let gone = gone.map(|(version, _)| (version.number, version.base)).collect();
+        Rebasing { held, file, gone, instead: HashMap::new(), contents: VecDeque::new() }
+    }
+
+    /// What stands in the place of `base`: itself, the version that took it, or none yet.
+    fn place(&self, base: i32) -> Option<i32> {
+        if self.gone.contains_key(&base) { self.instead.get(&base).copied() } else { Some(base) }
+    }
+
+    /// The new form of a version that stays, and what it stands on; `None` when it can stay as it is.
+    fn rebase(&mut self, version: &Version) -> Option<(Encoded, Option<i32>)> {
+        let lost = version.base.filter(|base| self.gone.contains_key(base))?;
+        let mut base = self.place(lost);
+        if base.is_none() {
+            self.instead.insert(lost, version.number);
+            let key = self.gone[&lost];
+            base = key.and_then(|key| self.place(key));
+            if let (Some(key), None) = (key, base) {
+                self.instead.insert(key, version.number);
+            }
+        }
+        let content = self.content(version.number);
+        let encoded = match base {
+            Some(base) => codec::delta(self.content(base).as_bytes(), content.as_bytes()),
+            None => codec::keyframe(content.as_bytes()),
+        };
+        Some((encoded, base))
+    }
+
+    fn content(&mut self, version: i32) -> String {
+        const KEPT: usize = 3;
+        if let Some((_, content)) = self.contents.iter().find(|(known, _)| *known == version) {
+            return content.clone();
+        }
+        let content = file::content(self.held.db, self.held.project, self.file.id, version).unwrap_or_default();
+        self.contents.truncate(KEPT - 1);
+        self.contents.push_front((version, content.clone()));
+        content
+    }
+}
+
+/// Removes the versions of a file that `removes` marks; their numbers and the bytes freed.
+fn prune(held: &Held, file: &File, removes: &[bool], dry_run: bool) -> (Vec<i32>, i64) {
+    static REBASE: Statement = Statement::new(
+        "UPDATE {s}.project_file_versions SET encoding = $4, base_version = $5, stored = $6
+          WHERE project_id = $1 AND file_id = $2 AND version = $3",
+    );
+    static REMOVE: Statement = Statement::new(
+        "DELETE FROM {s}.project_file_versions WHERE project_id = $1 AND file_id = $2 AND version = ANY ($3)",
+    );
+    // Also where the base stays: a saver whose snapshot is fixed must fail rather than stand on what is gone.
+    static HEAD: Statement = Statement::new(
+        "UPDATE {s}.project_file_heads
+            SET (base_version, base_hash, base_key, base_stored) =
+                (SELECT b.version, b.content_hash, b.base_version, octet_length(b.stored)
+                   FROM {s}.project_file_versions b
+                  WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $4),
+                pruned_versions = coalesce(pruned_versions, '{}')
+                                  + (SELECT range_agg(int4range(v, v, '[]')) FROM unnest($3) v)
+          WHERE project_id = $1 AND file_id = $2",
+    );
+    let (project, id) = (held.id(), file.id.into());
+    let mut rebasing = Rebasing::new(held, file, removes);
+    let (mut removed, mut freed) = (Vec::new(), 0);
+    for (version, &goes) in file.versions.iter().zip(removes) {
+        if goes {
+            removed.push(version.number);
+            freed += version.stored;
+        } else if let Some((Encoded { encoding, bytes }, base)) = rebasing.rebase(version) {
+            freed += version.stored - bytes.len() as i64;
+            if !dry_run {
+                let (encoding, stored) = (encoding as i16, bytes.as_slice());
+                let args = [project, id, version.number.into(), encoding.into(), base.into(), stored.into()];
+                held.db.run(&REBASE, &args);
+            }
+        }
+    }
+    if !(removed.is_empty() || dry_run) {
+        held.db.run(&REMOVE, &[project, id, removed.as_slice().into()]);
+        let base = file.base.and_then(|base| rebasing.place(base));
+        held.db.run(&HEAD, &[project, id, removed.as_slice().into(), base.into()]);
+    }
+    (removed, freed)
+}
+
+fn files(held: &Held, path: Option<&str>) -> Result<Vec<File>, Error> {
+    static FILES: Statement = Statement::new(
+        "SELECT file_id, file_path, version, base_version
+           FROM {s}.project_file_heads
+          WHERE project_id = $1 AND ($2 IS NULL OR file_path = $2)
+          ORDER BY file_path, file_id",
+    );
+    let heads = held.db.run(&FILES, &[held.id(), path.into()]);
+    if let (Some(path), true) = (path, heads.is_empty()) {
+        return Err(Error::FileNotFound { project: held.project, path: path.to_owned() });
+    }
+    let file = |row| File {
+        id: heads.value(row, 1),
+        path: heads.value(row, 2),
+        current: heads.value(row, 3),
+        base: heads.get(row, 4),
+        versions: versions(held, heads.value(row, 1)),
+    };
+    Ok((0..heads.len()).map(file).collect())
+}
+
+fn versions(held: &Held, file: Uuid) -> Vec<Version> {
+    static VERSIONS: Statement = Statement::new(
+        "SELECT version, base_version, coalesce(octet_length(stored), 0)::bigint, snapshot_seq, created_at
+           FROM {s}.project_file_versions
+          WHERE project_id = $1 AND file_id = $2
+          ORDER BY version",
+    );
+    let rows = held.db.run(&VERSIONS, &[held.id(), file.into()]);
+    let version = |row| Version {
+        number: rows.value(row, 1),
+        base: rows.get(row, 2),
+        stored: rows.value(row, 3),
+        snapshot_seq: rows.value(row, 4),
+        at: rows.time(row, 5).expect("created_at is not null"),
+    };
+    (0..rows.len()).map(version).collect()
+}
+
+/// Snapshots of all the project's versions, ascending. Deleted versions count: their deletion is only a mark.
+fn snapshots(held: &Held) -> Vec<i32> {
+    static SNAPSHOTS: Statement =
+        Statement::new("SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = $1 ORDER BY snapshot_seq");
+    let rows = held.db.run(&SNAPSHOTS, &[held.id()]);
+    (0..rows.len()).map(|row| rows.value(row, 1)).collect()
+}
+
+/// The moment that lies an interval before now; an age beyond all history is any time.
+fn cutoff(held: &Held, age: Value) -> Result<Timestamp, Error> {
+    static CUTOFF: Statement = Statement::new(
+        "SELECT CASE WHEN $2 > interval '1000 years' THEN timestamptz '-infinity' ELSE $1 - $2 END,
+                $2 < interval '0'",
+    );
+    let rows = held.db.run(&CUTOFF, &[backend::clock().into(), age]);
+    if rows.value(0, 2) {
+        return Err(Error::Invalid("p_keep_newer_than must not be negative".to_owned()));
+    }
+    Ok(rows.time(0, 1).expect("the difference is not null"))
+}
+
+/// See the COMMENT in `sql/retention.sql`.
+#[pg_extern(sql = false)]
+fn prune_project_history(
+    project: Option<Uuid>,
+    path: Option<&str>,
+    keep_last: Option<i32>,
+    keep_newer_than: Option<Interval>,
+    dry_run: Option<bool>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Answer {
+    Call::answer(fcinfo, |call| {
+        let project = input::project(project, "p_project_id")?;
+        let path = path.map(|path| input::file_path(Some(path), "p_file_path")).transpose()?;
+        let keep_last = input::within(keep_last.or(Some(0)), "p_keep_last", 0, i32::MAX)? as usize;
+        let dry_run = input::required(dry_run, "p_dry_run")?;
+        Held::run(
+            call,
+            project,
+            Role::Owner,
+            |_| (),
+            |held, ()| {
+                held.refuse_unseen_saves()?;
+                let newer_than = keep_newer_than.map(|age| cutoff(held, age.into())).transpose()?;
+                let policy = Policy { keep_last, newer_than };
+                let snapshots = snapshots(held);
+                let _rewriting = RewritingHistory::begin();
+                let mut progress = Progress::begin("files pruned");
+                let answer = ResultSet::begin(call);
+                for file in files(held, path)? {
+                    let removes = policy.removes(&file, &snapshots);
+                    let (removed, freed) = prune(held, &file, &removes, dry_run);
+                    if !removed.is_empty() {
+                        answer.push(&[file.path.as_str().into(), removed.as_slice().into(), freed.into()]);
+                    }
+                    progress.step();
+                }
+                Ok(answer.done())
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removed(policy: Policy, seqs: &[i32], snapshots: &[i32]) -> Vec<i32> {
+        let version = |(i, &snapshot_seq)| Version {
+            number: i as i32 + 1,
+            base: None,
+            stored: 0,
+            snapshot_seq,
+            at: Timestamp(i as i64 + 1),
+        };
+        let versions: Vec<_> = seqs.iter().enumerate().map(version).collect();
+        let id = Uuid::from_bytes([0; 16]);
+        let file = File { id, path: String::new(), current: seqs.len() as i32, base: None, versions };
+        let removes = policy.removes(&file, snapshots);
+        file.versions.iter().zip(removes).filter(|(_, goes)| *goes).map(|(version, _)| version.number).collect()
+    }
+
+    #[test]
+    fn the_current_version_and_those_of_snapshots_stay() {
+        let nothing = || Policy { keep_last: 0, newer_than: None };
+        assert_eq!(removed(nothing(), &[1, 1, 1, 1], &[]), [1, 2, 3]);
+        assert_eq!(removed(nothing(), &[1, 1, 2, 2, 4], &[1, 2, 3]), [1, 3]);
+        // Snapshots before the file, and after its last change.
+        assert_eq!(removed(nothing(), &[3, 3, 5], &[1, 2, 9]), [1, 2]);
+    }
+
+    #[test]
+    fn the_last_and_the_young_stay() {
+        let policy = |keep_last, newer_than: Option<i64>| Policy { keep_last, newer_than: newer_than.map(Timestamp) };
+        assert_eq!(removed(policy(2, None), &[1, 1, 1, 1], &[]), [1, 2]);
+        assert!(removed(policy(9, None), &[1, 1, 1, 1], &[]).is_empty());
+        assert_eq!(removed(policy(0, Some(2)), &[1, 1, 1, 1], &[]), [1, 2]);
+        assert_eq!(removed(policy(3, Some(3)), &[1, 1, 1, 1], &[]), [1]);
+    }
+}
