@@ -28,7 +28,7 @@ TRUNCATE projects CASCADE;
 RESET client_min_messages;
 MERGE INTO project_file_versions v USING (SELECT 1 AS version) old ON v.version = old.version WHEN MATCHED THEN DELETE;
 \echo :SQLSTATE
--- Files and projects go with their history or not at all: foreign keys hold them.
+-- Files and projects go with their history or not at all: the trigger and a foreign key hold them.
 \set VERBOSITY sqlstate
 DELETE FROM project_file_heads WHERE project_id = :'project';
 DELETE FROM projects WHERE id = :'project';
