@@ -1,35 +1,50 @@
--- What the saves are compared with. Each peer keeps full copies, as the systems this extension replaces did.
+-- What is measured beside the extension. Each peer keeps full copies, as the systems it replaces did.
 
+CREATE SCHEMA bench;
 CREATE SCHEMA peers;
 
--- "SELECT … FOR UPDATE, then version + 1": right only while one client saves a file at a time.
+-- 2 KB of source code a file.
+CREATE TABLE bench.texts (n integer PRIMARY KEY, body text NOT NULL);
+INSERT INTO bench.texts
+SELECT n, left(string_agg(format(E'  const value%s = await load(%s, "%s");\n', i, i * n % 97, substr(md5((i * n)::text), 1, 8)),
+                      '' ORDER BY i), 2048)
+  FROM generate_series(1, 2000) n, generate_series(1, 64) i
+ GROUP BY n;
+
+-- "SELECT … FOR UPDATE, then version + 1": right only while one client saves a file at a time. It answers what
+-- atomic_upsert_project_file answers, and its rows have a project.
+CREATE TABLE peers.rowlock_projects (id uuid PRIMARY KEY);
 CREATE TABLE peers.rowlock_files (
     id                 uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-    project_id         uuid        NOT NULL,
+    project_id         uuid        NOT NULL REFERENCES peers.rowlock_projects (id),
     file_path          text        NOT NULL,
     content            text        NOT NULL,
+    file_type          text        NOT NULL,
     version            integer     NOT NULL,
     content_hash       text        NOT NULL,
     is_current_version boolean     NOT NULL DEFAULT true,
+    created_by         uuid,
     created_at         timestamptz NOT NULL DEFAULT now(),
     UNIQUE (project_id, file_path, version)
 );
 CREATE UNIQUE INDEX ON peers.rowlock_files (project_id, file_path) WHERE is_current_version;
 
-CREATE FUNCTION peers.rowlock_save(p_project uuid, p_path text, p_content text) RETURNS integer
-    LANGUAGE plpgsql AS $$
+CREATE FUNCTION peers.rowlock_save(p_project uuid, p_path text, p_content text, p_type text)
+    RETURNS peers.rowlock_files LANGUAGE plpgsql AS $$
 DECLARE
     v_version integer;
+    v_saved   peers.rowlock_files;
 BEGIN
     SELECT version INTO v_version FROM peers.rowlock_files
      WHERE project_id = p_project AND file_path = p_path AND is_current_version
        FOR UPDATE;
     UPDATE peers.rowlock_files SET is_current_version = false
      WHERE project_id = p_project AND file_path = p_path AND is_current_version;
-    INSERT INTO peers.rowlock_files (project_id, file_path, content, version, content_hash)
-    VALUES (p_project, p_path, p_content, coalesce(v_version, 0) + 1,
-            encode(sha256(convert_to(p_content, 'UTF8')), 'hex'));
-    RETURN coalesce(v_version, 0) + 1;
+    INSERT INTO peers.rowlock_files (project_id, file_path, content, file_type, version, content_hash)
+    VALUES (p_project, p_path, p_content, p_type, coalesce(v_version, 0) + 1,
+            encode(sha256(convert_to(p_content, 'UTF8')), 'hex'))
+    RETURNING * INTO v_saved;
+    RETURN v_saved;
 END
 $$;
 

@@ -1,2 +1,0 @@
-\set file random(1, 2000)
-WITH head AS (INSERT INTO peers.floor_heads AS h VALUES ('00000000-0000-4000-8000-000000000001', 'src/file' || :file || '.ts', 1, now()) ON CONFLICT (project_id, file_path) DO UPDATE SET version = h.version + 1, updated_at = excluded.updated_at RETURNING project_id, file_path, version, updated_at) INSERT INTO peers.floor_versions SELECT project_id, file_path, version, repeat(md5(random()::text), 64), updated_at FROM head;
