@@ -19,7 +19,7 @@ pub enum Notify {
 pub static MAX_FILE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(10 * 1024 * 1024);
 pub static DOUBLE_CLICK_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static BUILD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3_600);
-pub static BASE_CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(4 * 1024);
+pub static BASE_CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify);
 static CLAIM_ROLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticator"));
 static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);

@@ -55,10 +55,15 @@ impl File<'_> {
     }
 
     fn rows(&self, version: i32, and: Option<i32>) -> VersionRows {
+        // Not one look-up with IN: that is planned as a condition on all versions of the file.
         static VERSIONS: Statement = Statement::new(
             "SELECT version, content_hash, size_bytes, encoding, stored
                FROM {s}.project_file_versions
-              WHERE project_id = $1 AND file_id = $2 AND version IN ($3, $4)",
+              WHERE project_id = $1 AND file_id = $2 AND version = $3
+             UNION ALL
+             SELECT version, content_hash, size_bytes, encoding, stored
+               FROM {s}.project_file_versions
+              WHERE project_id = $1 AND file_id = $2 AND version = $4",
         );
         VersionRows(self.db.run(&VERSIONS, &[self.project.into(), self.id.into(), version.into(), and.into()]))
     }
