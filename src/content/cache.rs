@@ -50,14 +50,21 @@ impl Cache {
     }
 }
 
+/// What the cache has of a content; nothing where it is turned off.
 pub fn get(key: &Key) -> Option<Rc<Vec<u8>>> {
+    if limit() == 0 {
+        return None;
+    }
     CACHE.with_borrow_mut(|cache| cache.get(key))
 }
 
 /// Keeps a content, and lets go of the ones used longest ago, within `pg_versioned.base_cache_size`.
 pub fn put(key: Key, content: Rc<Vec<u8>>) {
-    let limit = BASE_CACHE_SIZE.get() as usize * 1024;
-    CACHE.with_borrow_mut(|cache| cache.put(key, content, limit));
+    CACHE.with_borrow_mut(|cache| cache.put(key, content, limit()));
+}
+
+fn limit() -> usize {
+    BASE_CACHE_SIZE.get() as usize * 1024
 }
 
 #[cfg(test)]

@@ -43,6 +43,15 @@ const INVARIANTS: &[(&str, &str)] = &[
              OR is_deleted <> (content IS NULL)",
     ),
     (
+        "nothing stands more than two deep",
+        "SELECT v.id::text
+           FROM versioned.project_file_versions v
+           JOIN versioned.project_file_versions b ON b.file_id = v.file_id AND b.version = v.base_version
+           JOIN versioned.project_file_versions k ON k.file_id = b.file_id AND k.version = b.base_version
+          WHERE k.base_version IS NOT NULL",
+    ),
+    ("the extension itself finds nothing wrong", "SELECT f::text FROM versioned.check_project_integrity() f"),
+    (
         "ids of versions are unique",
         "SELECT id::text FROM versioned.project_file_versions GROUP BY id HAVING count(*) > 1",
     ),
