@@ -12,9 +12,6 @@ CREATE TABLE @extschema@.project_file_heads (
     is_deleted   boolean     NOT NULL DEFAULT false,
     snapshot_seq integer     NOT NULL,
     base_version integer,
-    base_key     integer,
-    base_stored  integer,
-    base_hash    bytea,
     key_cost     integer     NOT NULL DEFAULT 0,
     base_cost    integer     NOT NULL DEFAULT 0,
     version      integer     NOT NULL,
@@ -60,12 +57,6 @@ COMMENT ON COLUMN @extschema@.project_file_heads.pruned_versions IS
     'Versions that prune_project_history removed; NULL when it removed none.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_version IS
     'The version that the next delta stands on; NULL when the next version is a keyframe.';
-COMMENT ON COLUMN @extschema@.project_file_heads.base_key IS
-    'The keyframe that base_version stands on; NULL when base_version is one.';
-COMMENT ON COLUMN @extschema@.project_file_heads.base_stored IS
-    'Bytes stored of base_version.';
-COMMENT ON COLUMN @extschema@.project_file_heads.base_hash IS
-    'content_hash of base_version.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_cost IS
     'Bytes of the deltas that stand on base_version.';
 COMMENT ON COLUMN @extschema@.project_file_heads.key_cost IS

@@ -46,13 +46,11 @@ static CHECKS: [Statement; 9] = [
     ),
     Statement::new(
         "SELECT h.project_id, h.file_path, h.base_version, 'head_mismatch',
-                'the next version would stand on a version that is missing, or another than the head says'
+                'the next version would stand on this one, which is missing'
            FROM {s}.project_file_heads h
            LEFT JOIN {s}.project_file_versions b
              ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
-          WHERE ($1 IS NULL OR h.project_id = $1) AND h.base_version IS NOT NULL
-            AND (h.base_hash, h.base_key, h.base_stored)
-                IS DISTINCT FROM (b.content_hash, b.base_version, octet_length(b.stored))",
+          WHERE ($1 IS NULL OR h.project_id = $1) AND h.base_version IS NOT NULL AND b.stored IS NULL",
     ),
     Statement::new(
         "SELECT h.project_id, h.file_path, lower(gap), 'version_gap',

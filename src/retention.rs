@@ -128,10 +128,7 @@ fn prune(held: &Held, file: &File, removes: &[bool], dry_run: bool) -> (Vec<i32>
     // Also where the base stays: a saver whose snapshot is fixed must fail rather than stand on what is gone.
     static HEAD: Statement = Statement::new(
         "UPDATE {s}.project_file_heads
-            SET (base_version, base_hash, base_key, base_stored) =
-                (SELECT b.version, b.content_hash, b.base_version, octet_length(b.stored)
-                   FROM {s}.project_file_versions b
-                  WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $4),
+            SET base_version = $4,
                 pruned_versions = coalesce(pruned_versions, '{}')
                                   + (SELECT range_agg(int4range(v, v, '[]')) FROM unnest($3) v)
           WHERE project_id = $1 AND file_id = $2",

@@ -1,8 +1,8 @@
 //! Contents that others stand on, kept by a backend from one call to the next: decoding them again would cost more
 //! than all the rest of a save.
 //!
-//! An entry is known by file, version and hash, all from a row its user may read: a version that was rolled back and
-//! saved anew with other content is another entry.
+//! An entry is known by file, version and hash, all from rows its user may read, and holds as long as the rows it was
+//! decoded from are what they were: nothing may come to stand on what was damaged, or saved anew after a rollback.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,12 +14,24 @@ use crate::settings::BASE_CACHE_SIZE;
 /// Which content: the file's id, its version, the content's SHA-256.
 pub type Key = ([u8; 16], i32, [u8; 32]);
 
-/// What an entry takes beside its content.
+/// What an entry takes beside its contents.
 const ENTRY_BYTES: usize = 160;
 
 struct Cache {
-    entries: LruCache<Key, Rc<Vec<u8>>>,
+    entries: LruCache<Key, Entry>,
     bytes: usize,
+}
+
+struct Entry {
+    /// The rows as they were.
+    rows: Vec<u8>,
+    content: Rc<Vec<u8>>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.content.len() + self.rows.len() + ENTRY_BYTES
+    }
 }
 
 thread_local! {
@@ -33,34 +45,31 @@ impl Default for Cache {
 }
 
 impl Cache {
-    fn get(&mut self, key: &Key) -> Option<Rc<Vec<u8>>> {
-        self.entries.get(key).cloned()
+    fn get(&mut self, key: &Key, rows: &[u8]) -> Option<Rc<Vec<u8>>> {
+        self.entries.get(key).filter(|entry| entry.rows == rows).map(|entry| entry.content.clone())
     }
 
-    fn put(&mut self, key: Key, content: Rc<Vec<u8>>, limit: usize) {
-        self.bytes += content.len() + ENTRY_BYTES;
-        if let Some(known) = self.entries.put(key, content) {
-            self.bytes -= known.len() + ENTRY_BYTES;
+    fn put(&mut self, key: Key, entry: Entry, limit: usize) {
+        self.bytes += entry.bytes();
+        if let Some(known) = self.entries.put(key, entry) {
+            self.bytes -= known.bytes();
         }
         while self.bytes > limit
             && let Some((_, oldest)) = self.entries.pop_lru()
         {
-            self.bytes -= oldest.len() + ENTRY_BYTES;
+            self.bytes -= oldest.bytes();
         }
     }
 }
 
-/// What the cache has of a content; nothing where it is turned off.
-pub fn get(key: &Key) -> Option<Rc<Vec<u8>>> {
-    if limit() == 0 {
-        return None;
-    }
-    CACHE.with_borrow_mut(|cache| cache.get(key))
+/// What the cache has of a content that was decoded from `rows`.
+pub fn get(key: &Key, rows: &[u8]) -> Option<Rc<Vec<u8>>> {
+    CACHE.with_borrow_mut(|cache| cache.get(key, rows))
 }
 
 /// Keeps a content, and lets go of the ones used longest ago, within `pg_versioned.base_cache_size`.
-pub fn put(key: Key, content: Rc<Vec<u8>>) {
-    CACHE.with_borrow_mut(|cache| cache.put(key, content, limit()));
+pub fn put(key: Key, rows: Vec<u8>, content: Rc<Vec<u8>>) {
+    CACHE.with_borrow_mut(|cache| cache.put(key, Entry { rows, content }, limit()));
 }
 
 fn limit() -> usize {
@@ -75,29 +84,37 @@ mod tests {
         ([n; 16], 1, [n; 32])
     }
 
+    fn entry(size: usize) -> Entry {
+        Entry { rows: b"rows".to_vec(), content: Rc::new(vec![0; size]) }
+    }
+
     #[test]
     fn the_oldest_go_first() {
         let mut cache = Cache::default();
+        let limit = 3 * entry(100).bytes();
         for n in 0..4 {
-            cache.put(key(n), Rc::new(vec![n; 100]), 3 * (100 + ENTRY_BYTES));
-            assert!(cache.get(&key(0)).is_some());
+            cache.put(key(n), entry(100), limit);
+            assert!(cache.get(&key(0), b"rows").is_some());
         }
-        assert_eq!((0..4).map(|n| cache.get(&key(n)).is_some()).collect::<Vec<_>>(), [true, false, true, true]);
-        assert_eq!(cache.bytes, 3 * (100 + ENTRY_BYTES));
+        let kept = (0..4).map(|n| cache.get(&key(n), b"rows").is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), [true, false, true, true]);
+        assert_eq!(cache.bytes, limit);
     }
 
     #[test]
     fn what_exceeds_the_limit_is_not_kept() {
         let mut cache = Cache::default();
-        cache.put(key(1), Rc::new(vec![0; 1_000]), 1_000);
-        assert!(cache.get(&key(1)).is_none());
+        cache.put(key(1), entry(1_000), 1_000);
+        assert!(cache.get(&key(1), b"rows").is_none());
         assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
     }
 
     #[test]
-    fn another_content_of_the_same_version_is_another_entry() {
+    fn other_content_or_other_rows_are_not_found() {
         let mut cache = Cache::default();
-        cache.put(([1; 16], 1, [1; 32]), Rc::new(vec![1; 10]), 1_000);
-        assert!(cache.get(&([1; 16], 1, [2; 32])).is_none());
+        cache.put(([1; 16], 1, [1; 32]), entry(10), 1_000);
+        assert!(cache.get(&([1; 16], 1, [2; 32]), b"rows").is_none());
+        assert!(cache.get(&([1; 16], 1, [1; 32]), b"damaged").is_none());
+        assert!(cache.get(&([1; 16], 1, [1; 32]), b"rows").is_some());
     }
 }

@@ -8,7 +8,7 @@ pub mod chain;
 pub mod codec;
 mod stored;
 
-pub use stored::{Bases, Flaw, Hash, Stored, base_content, keep};
+pub use stored::{Ancestor, Bases, Flaw, Hash, Stored};
 
 /// Joins what a row of `project_file_versions` stands on: `b`, and `k` that `b` stands on.
 macro_rules! join_bases {

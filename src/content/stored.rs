@@ -52,7 +52,7 @@ impl<'r> Stored<'r> {
     }
 
     /// Its content, not yet checked against any hash. `base` is the content it stands on.
-    pub fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
+    fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
         let encoding = Encoding::from_number(self.encoding).ok_or(Flaw::Undecodable)?;
         let size = usize::try_from(self.size).map_err(|_| Flaw::Undecodable)?;
         if size > LARGEST_FILE as usize {
@@ -64,32 +64,41 @@ impl<'r> Stored<'r> {
         codec::decode(encoding, self.bytes.fetch(), base, size).map_err(|_| Flaw::Undecodable)
     }
 
+    /// What stands in the row; another stored form has another.
+    fn identity(self) -> Vec<u8> {
+        [&self.size.to_ne_bytes()[..], &self.encoding.to_ne_bytes(), self.bytes.image()].concat()
+    }
+
     fn is(self, other: &Kept) -> bool {
-        other.image == self.bytes.image() && (other.size, other.encoding) == (self.size, self.encoding)
+        other.identity == self.identity()
     }
 }
 
-/// The content of a version that others stand on: kept from an earlier call, or decoded by `decode`.
-pub fn base_content(
-    file_id: Uuid,
-    version: i32,
-    hash: Hash,
-    decode: impl FnOnce() -> Result<Vec<u8>, Flaw>,
-) -> Result<Rc<Vec<u8>>, Flaw> {
-    let key = (*file_id.as_bytes(), version, hash);
-    if let Some(content) = cache::get(&key) {
-        return Ok(content);
-    }
-    let content = decode()?;
-    check(&content, &hash)?;
-    let content = Rc::new(content);
-    cache::put(key, content.clone());
-    Ok(content)
+/// A version that others stand on, as its row has it.
+pub struct Ancestor<'r> {
+    pub file_id: Uuid,
+    pub version: i32,
+    pub hash: Hash,
+    pub stored: Stored<'r>,
 }
 
-/// Keeps a content just saved that the next versions stand on.
-pub fn keep(file_id: Uuid, version: i32, hash: Hash, content: &[u8]) {
-    cache::put((*file_id.as_bytes(), version, hash), Rc::new(content.to_vec()));
+impl Ancestor<'_> {
+    /// Its content: kept from an earlier call, or decoded. `key` is what it stands on, and that one's content.
+    pub fn content(&self, key: Option<(&Ancestor, &[u8])>) -> Result<Rc<Vec<u8>>, Flaw> {
+        let name = (*self.file_id.as_bytes(), self.version, self.hash);
+        let mut rows = self.stored.identity();
+        if let Some((key, _)) = key {
+            rows.extend(key.stored.identity());
+        }
+        if let Some(content) = cache::get(&name, &rows) {
+            return Ok(content);
+        }
+        let content = self.stored.decode(key.map(|(_, content)| content))?;
+        check(&content, &self.hash)?;
+        let content = Rc::new(content);
+        cache::put(name, rows, content.clone());
+        Ok(content)
+    }
 }
 
 fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
@@ -98,9 +107,7 @@ fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
 
 /// A decoded base, and the row it is of.
 struct Kept {
-    image: Vec<u8>,
-    size: i32,
-    encoding: i16,
+    identity: Vec<u8>,
     content: Vec<u8>,
 }
 
@@ -156,8 +163,7 @@ impl Bases {
 
 impl Kept {
     fn of(stored: Stored, base: Option<&[u8]>) -> Result<Kept, Flaw> {
-        let Stored { size, encoding, bytes } = stored;
-        Ok(Kept { image: bytes.image().to_vec(), size, encoding, content: stored.decode(base)? })
+        Ok(Kept { identity: stored.identity(), content: stored.decode(base)? })
     }
 }
 

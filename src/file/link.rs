@@ -1,87 +1,96 @@
-//! The stored form of a file's next version, from what its head says it may stand on.
+//! The stored form of a file's next version, from what its last one may stand on.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
-use pgrx::Uuid;
+use pgrx::{FromDatum, Uuid};
 
-use super::store::{Content, Head};
+use super::store::Head;
 use crate::backend::{self, Db, Rows, Statement};
-use crate::content::chain::{self, Base, Chain, Link, Next};
-use crate::content::{Flaw, Hash, Stored, base_content};
+use crate::content::chain::{self, Base, Chain, Ground, Link};
+use crate::content::{Ancestor, Flaw, Stored};
 
-/// Encodes `content` as the version after `previous`.
-pub fn next(db: &Db, project: Uuid, previous: Option<&Head>, content: Content) -> Link {
-    let next = |version| Next { version, content: content.text.as_bytes(), hash: content.hash };
-    let Some(head) = previous else { return chain::link(next(1), Chain::default(), None, || None) };
-    let file = File { db, project, id: head.file_id };
+/// Columns of a file's base, and of the keyframe that the base stands on if it is none.
+macro_rules! base_columns {
+    () => {
+        "b.version, b.content_hash, b.size_bytes, b.encoding, b.stored,
+         k.version, k.content_hash, k.size_bytes, k.encoding, k.stored, b.base_version"
+    };
+}
+pub(super) use base_columns;
+
+/// Rows with [`base_columns`] from column `first` on.
+pub struct BaseRows {
+    pub rows: Rows,
+    pub first: usize,
+}
+
+impl BaseRows {
+    fn read(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Self {
+        static BASES: Statement = Statement::new(concat!(
+            "SELECT ",
+            base_columns!(),
+            " FROM {s}.project_file_versions b
+               LEFT JOIN {s}.project_file_versions k
+                 ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
+              WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $3"
+        ));
+        let rows = db.run(&BASES, &[project.into(), file_id.into(), version.into()]);
+        BaseRows { rows, first: 1 }
+    }
+
+    fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        if self.rows.is_empty() { None } else { self.rows.get(0, self.first + column) }
+    }
+
+    fn ancestor(&self, file_id: Uuid, column: usize) -> Result<Ancestor<'_>, Flaw> {
+        let version = self.get(column).ok_or(Flaw::BaseMissing)?;
+        let hash = self.rows.bytes(0, self.first + column + 1).and_then(|hash| hash.fetch().try_into().ok());
+        let bytes = self.rows.bytes(0, self.first + column + 4);
+        let stored = Stored::new(self.get(column + 2), self.get(column + 3), bytes).ok_or(Flaw::Undecodable)?;
+        Ok(Ancestor { file_id, version, hash: hash.ok_or(Flaw::HashMismatch)?, stored })
+    }
+
+    /// The contents of the base and of its keyframe.
+    fn contents(&self, file_id: Uuid) -> Result<Contents<'_>, Flaw> {
+        let base = self.ancestor(file_id, 0)?;
+        let Some(_) = self.get::<i32>(10) else {
+            let content = base.content(None)?;
+            return Ok(Contents { key: None, base: (base, content) });
+        };
+        let key = self.ancestor(file_id, 5)?;
+        let key_content = key.content(None)?;
+        let content = base.content(Some((&key, &key_content)))?;
+        Ok(Contents { base: (base, content), key: Some((key, key_content)) })
+    }
+}
+
+struct Contents<'r> {
+    base: (Ancestor<'r>, Rc<Vec<u8>>),
+    key: Option<(Ancestor<'r>, Rc<Vec<u8>>)>,
+}
+
+impl Contents<'_> {
+    fn ground(&self) -> Ground<'_> {
+        match &self.key {
+            None => Ground::Key(as_base(&self.base)),
+            Some(key) => Ground::Middle { base: as_base(&self.base), key: as_base(key) },
+        }
+    }
+}
+
+fn as_base<'c>((row, content): &'c (Ancestor, Rc<Vec<u8>>)) -> Base<'c> {
+    Base { version: row.version, content, stored: row.stored.bytes.len() as i32 }
+}
+
+/// Encodes `content` as the version after `previous`. `base` are the rows of its head's base, if they were read.
+pub fn next(db: &Db, project: Uuid, previous: Option<&Head>, base: Option<BaseRows>, content: &str) -> Link {
+    let content = content.as_bytes();
+    let Some(head) = previous else { return chain::link(1, content, Chain::default(), Ground::Nothing) };
+    let rows =
+        head.chain.base.map(|version| base.unwrap_or_else(|| BaseRows::read(db, project, head.file_id, version)));
     // A new version needs no damaged one: it is saved as a keyframe.
     let log = |flaw: &Flaw| backend::log(&format!("project {project}, file {}: {flaw}", head.file_id));
-    let base = head.chain.base.and_then(|base| file.base(base).inspect_err(log).ok());
-    let key = OnceCell::new();
-    chain::link(next(head.version + 1), head.chain, base.as_ref().map(|content| content.as_slice()), || {
-        let row = key.get_or_init(|| file.keyframe(head.chain.base?.key?).inspect_err(log).ok()).as_ref();
-        row.map(|(content, stored)| (content.as_slice(), *stored))
-    })
-}
-
-/// A file whose versions others stand on.
-struct File<'a> {
-    db: &'a Db<'a>,
-    project: Uuid,
-    id: Uuid,
-}
-
-impl File<'_> {
-    fn base(&self, base: Base) -> Result<Rc<Vec<u8>>, Flaw> {
-        base_content(self.id, base.version, base.hash, || {
-            let rows = self.rows(base.version, base.key);
-            let key = base.key.map(|key| self.keyframe_of(&rows, key)).transpose()?;
-            let stored = rows.find(base.version).ok_or(Flaw::BaseMissing)?;
-            stored.decode(key.as_ref().map(|(content, _)| content.as_slice()))
-        })
-    }
-
-    /// Content and stored length.
-    fn keyframe(&self, version: i32) -> Result<(Rc<Vec<u8>>, i32), Flaw> {
-        self.keyframe_of(&self.rows(version, None), version)
-    }
-
-    fn keyframe_of(&self, rows: &VersionRows, version: i32) -> Result<(Rc<Vec<u8>>, i32), Flaw> {
-        let stored = rows.find(version).ok_or(Flaw::BaseMissing)?;
-        let hash = rows.hash(version).ok_or(Flaw::HashMismatch)?;
-        let content = base_content(self.id, version, hash, || stored.decode(None))?;
-        Ok((content, stored.bytes.len() as i32))
-    }
-
-    fn rows(&self, version: i32, and: Option<i32>) -> VersionRows {
-        // Not one look-up with IN: that is planned as a condition on all versions of the file.
-        static VERSIONS: Statement = Statement::new(
-            "SELECT version, content_hash, size_bytes, encoding, stored
-               FROM {s}.project_file_versions
-              WHERE project_id = $1 AND file_id = $2 AND version = $3
-             UNION ALL
-             SELECT version, content_hash, size_bytes, encoding, stored
-               FROM {s}.project_file_versions
-              WHERE project_id = $1 AND file_id = $2 AND version = $4",
-        );
-        VersionRows(self.db.run(&VERSIONS, &[self.project.into(), self.id.into(), version.into(), and.into()]))
-    }
-}
-
-struct VersionRows(Rows);
-
-impl VersionRows {
-    fn row(&self, version: i32) -> Option<usize> {
-        (0..self.0.len()).find(|&row| self.0.get(row, 1) == Some(version))
-    }
-
-    fn hash(&self, version: i32) -> Option<Hash> {
-        self.0.bytes(self.row(version)?, 2)?.fetch().try_into().ok()
-    }
-
-    fn find(&self, version: i32) -> Option<Stored<'_>> {
-        let row = self.row(version)?;
-        Stored::new(self.0.get(row, 3), self.0.get(row, 4), self.0.bytes(row, 5))
-    }
+    let contents = rows.as_ref().and_then(|rows| rows.contents(head.file_id).inspect_err(log).ok());
+    let ground = contents.as_ref().map_or(Ground::Nothing, Contents::ground);
+    chain::link(head.version + 1, content, head.chain, ground)
 }

@@ -6,9 +6,10 @@
 
 use pgrx::Uuid;
 
+use super::link::{BaseRows, base_columns};
 use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
 use crate::caller::{Caller, Role};
-use crate::content::chain::{Base, Chain, Link};
+use crate::content::chain::{Chain, Link};
 use crate::content::{Hash, content_of, join_bases};
 use crate::error::{Error, FileState};
 
@@ -16,6 +17,8 @@ use crate::error::{Error, FileState};
 pub struct State {
     pub snapshot_seq: i32,
     pub live: Option<Head>,
+    /// What the live file's next version may stand on.
+    pub base: Option<BaseRows>,
 }
 
 /// The current version of a file, or its tombstone (no hash).
@@ -75,8 +78,7 @@ pub fn hex(hash: &Hash) -> String {
 
 macro_rules! head_columns {
     () => {
-        "h.file_id, h.version, h.content_hash, h.file_type, h.updated_at, h.base_version, h.base_hash, h.base_stored,
-         h.base_key, h.base_cost, h.key_cost"
+        "h.file_id, h.version, h.content_hash, h.file_type, h.updated_at, h.base_version, h.base_cost, h.key_cost"
     };
 }
 
@@ -85,8 +87,14 @@ pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, owner: &Owner) 
     static STATE: Statement = Statement::new(concat!(
         "SELECT p.owner_id, p.snapshot_seq, ",
         head_columns!(),
+        ", ",
+        base_columns!(),
         " FROM {s}.projects p
            LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
+           LEFT JOIN {s}.project_file_versions b
+             ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
+           LEFT JOIN {s}.project_file_versions k
+             ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
           WHERE p.id = $1",
     ));
     let rows = db.run(&STATE, &[project.into(), path.into()]);
@@ -96,8 +104,9 @@ pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, owner: &Owner) 
     if !(caller.privileged || caller.actor == Some(rows.value(0, 1))) {
         caller.check(db, project, Role::Editor, owner)?;
     }
+    let snapshot_seq = rows.value(0, 2);
     let live = rows.get::<Uuid>(0, 3).map(|_| head(&rows, 3));
-    Ok(State { snapshot_seq: rows.value(0, 2), live })
+    Ok(State { snapshot_seq, base: live.is_some().then_some(BaseRows { rows, first: 11 }), live })
 }
 
 /// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
@@ -149,19 +158,17 @@ pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
 }
 
 fn head(rows: &Rows, first: usize) -> Head {
-    let base = rows.get(0, first + 5).map(|version| Base {
-        version,
-        hash: hash(rows, first + 6).expect("a base has a hash"),
-        stored: rows.value(0, first + 7),
-        key: rows.get(0, first + 8),
-    });
     Head {
         file_id: rows.value(0, first),
         version: rows.value(0, first + 1),
         hash: hash(rows, first + 2),
         file_type: rows.value(0, first + 3),
         updated_at: rows.time(0, first + 4).expect("updated_at is not null"),
-        chain: Chain { base, base_cost: rows.value(0, first + 9), key_cost: rows.value(0, first + 10) },
+        chain: Chain {
+            base: rows.get(0, first + 5),
+            base_cost: rows.value(0, first + 6),
+            key_cost: rows.value(0, first + 7),
+        },
     }
 }
 
@@ -237,8 +244,8 @@ pub fn write_first(db: &Db, new: &NewVersion) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
                 (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
-                 base_version, base_hash, base_stored, base_key, base_cost, key_cost)
-         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20, $21, $22, $23)
+                 base_version, base_cost, key_cost)
+         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20)
          ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
          RETURNING version"
     ));
@@ -253,9 +260,9 @@ pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
     static WRITE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
             SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $12, updated_at = $7,
-                base_version = $18, base_hash = $19, base_stored = $20, base_key = $21, base_cost = $22, key_cost = $23
+                base_version = $18, base_cost = $19, key_cost = $20
           WHERE (project_id, file_id, version) = ($1, $2, $8) AND file_path = $3 AND NOT is_deleted
-            AND base_version IS NOT DISTINCT FROM $24
+            AND base_version IS NOT DISTINCT FROM $21
          RETURNING version"
     ));
     written(&db.run(&WRITE, &parameters(new, read)))
@@ -268,8 +275,8 @@ pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
         "UPDATE {s}.project_file_heads
             SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $11,
                 snapshot_seq = $12, updated_at = $7,
-                base_version = $18, base_hash = $19, base_stored = $20, base_key = $21, base_cost = $22, key_cost = $23
-          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $24
+                base_version = $18, base_cost = $19, key_cost = $20
+          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $21
          RETURNING version"
     ));
     let write = || written(&db.run(&WRITE, &parameters(new, read)));
@@ -280,9 +287,8 @@ fn written(rows: &Rows) -> Option<i32> {
     if rows.is_empty() { None } else { rows.get(0, 1) }
 }
 
-fn parameters(new: &NewVersion, read: i32) -> [Value; 24] {
+fn parameters(new: &NewVersion, read: i32) -> [Value; 21] {
     let chain = new.link.as_ref().map_or(new.chain, |link| link.chain);
-    let base = chain.base;
     [
         new.project.into(),
         new.file_id.into(),
@@ -301,12 +307,9 @@ fn parameters(new: &NewVersion, read: i32) -> [Value; 24] {
         new.link.as_ref().map(|link| link.encoded.encoding as i16).into(),
         new.link.as_ref().and_then(|link| link.base).into(),
         new.link.as_ref().map(|link| link.encoded.bytes.as_slice()).into(),
-        base.map(|base| base.version).into(),
-        base.as_ref().map(|base| base.hash.as_slice()).into(),
-        base.map(|base| base.stored).into(),
-        base.and_then(|base| base.key).into(),
+        chain.base.into(),
         chain.base_cost.into(),
         chain.key_cost.into(),
-        new.chain.base.map(|base| base.version).into(),
+        new.chain.base.into(),
     ]
 }

@@ -27,6 +27,7 @@ mod reinstall;
 mod rollback;
 mod saves;
 mod skippers;
+mod stored;
 mod stored_form;
 mod storm;
 mod support;
