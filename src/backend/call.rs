@@ -20,6 +20,7 @@ pub struct Call {
     pub(super) fcinfo: pg_sys::FunctionCallInfo,
     /// Name of the extension's schema, quoted for use in SQL.
     pub schema: String,
+    pub(super) namespace: pg_sys::Oid,
     /// The role all writing runs as.
     pub owner: RoleId,
     pub(super) result_type: pg_sys::Oid,
@@ -41,7 +42,7 @@ impl Call {
             assert!(!name.is_null(), "schema {namespace:?} is not in the catalogue");
             let quoted = CStr::from_ptr(pg_sys::quote_identifier(name));
             let schema = quoted.to_string_lossy().into_owned();
-            Call { fcinfo, schema, owner, result_type, memory: pg_sys::CurrentMemoryContext }
+            Call { fcinfo, schema, namespace, owner, result_type, memory: pg_sys::CurrentMemoryContext }
         }
     }
 

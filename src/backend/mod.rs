@@ -6,6 +6,7 @@
 mod bindings;
 mod bytes;
 mod call;
+mod lookup;
 mod raise;
 mod rows;
 mod session;
@@ -14,6 +15,7 @@ pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
+pub use lookup::{Lookup, Row};
 pub use rows::{ResultSet, one_row, query_into_result};
 pub use session::{
     Lock, Owner, SnapshotVersion, advisory_lock, advisory_try_lock, as_owner, bypasses_rls, clock, current_xid,

@@ -1,7 +1,7 @@
 //! Statements of our own, run through SPI with plans that are prepared once a backend.
 
 use core::ffi::{c_char, c_int};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
 
@@ -79,13 +79,17 @@ thread_local! {
 /// An open SPI connection.
 pub struct Db<'c> {
     schema: &'c str,
+    pub(super) namespace: Oid,
+    /// Whether single rows are looked up by queries.
+    pub(super) by_query: Cell<bool>,
 }
 
 /// Runs `body` with an SPI connection. Values that must outlive it are copied out by [`Rows`].
 pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
     unsafe {
         pg_sys::SPI_connect();
-        let result = body(&Db { schema: &call.schema });
+        let db = Db { schema: &call.schema, namespace: call.namespace, by_query: Cell::new(false) };
+        let result = body(&db);
         pg_sys::SPI_finish();
         result
     }
@@ -290,6 +294,12 @@ impl Rows {
             assert!(!is_null, "composite column {column} is null");
             super::Answer(pg_sys::SPI_datumTransfer(datum, false, -1))
         }
+    }
+
+    /// The first row and what it is described by.
+    pub(super) unsafe fn first(&self) -> (pg_sys::HeapTuple, pg_sys::TupleDesc) {
+        assert!(!self.table.is_null() && self.count > 0, "no row");
+        unsafe { (*(*self.table).vals, (*self.table).tupdesc) }
     }
 
     unsafe fn datum(&self, row: usize, column: usize) -> (pg_sys::Datum, bool) {

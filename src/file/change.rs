@@ -4,7 +4,7 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
-use super::link::{self, BaseRows};
+use super::link;
 use super::store::{self, Content, Existing, Head, NewVersion, State};
 use crate::backend::{self, Answer, Call, Db, Owner, Timestamp, as_owner, connect};
 use crate::caller::{Caller, Role};
@@ -115,7 +115,6 @@ impl Change<'_> {
         file_type: &'v str,
         content: Option<Content<'v>>,
         previous: Option<&Head>,
-        base: Option<BaseRows>,
         snapshot_seq: i32,
     ) -> NewVersion<'v> {
         let now = backend::clock();
@@ -126,7 +125,7 @@ impl Change<'_> {
             path,
             file_type,
             content,
-            link: content.map(|content| link::next(self.db, self.project, previous, base, content.text)),
+            link: content.map(|content| link::next(self.db, self.project, previous, content.text)),
             chain: previous.map(|head| head.chain).unwrap_or_default(),
             snapshot_seq,
             actor: self.caller.actor,
@@ -177,7 +176,7 @@ impl Change<'_> {
 
 /// Saves content at a path.
 fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live, base } = change.state(path)?;
+    let State { snapshot_seq, live } = change.state(path)?;
     let hash = content.hash;
     let existing = |version, stored: Existing, current| {
         let Existing { id, created_by, created_at } = stored;
@@ -201,7 +200,7 @@ fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Resul
     }
 
     let previous = live.as_ref().or(tombstone.as_ref());
-    let new = change.next(path, file_type, Some(content), previous, base, snapshot_seq);
+    let new = change.next(path, file_type, Some(content), previous, snapshot_seq);
     let version = match (&live, &tombstone) {
         (Some(head), _) => store::write_next(change.db, &new, head.version),
         (None, Some(tombstone)) => store::write_moved(change.db, &new, tombstone.version),
@@ -213,7 +212,7 @@ fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Resul
 
 /// Deletes the file at a path.
 fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live, base } = change.state(path)?;
+    let State { snapshot_seq, live } = change.state(path)?;
     let Some(head) = live else {
         let tombstone = change.tombstone(path);
         let earlier = tombstone.as_ref().and_then(|head| Some((head, change.earlier_try(head, None, None)?)));
@@ -237,14 +236,14 @@ fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
     if !change.is_expected(Some(&head), None) {
         return Err(change.conflict(path, Some(&head)));
     }
-    let new = change.next(path, &head.file_type, None, Some(&head), base, snapshot_seq);
+    let new = change.next(path, &head.file_type, None, Some(&head), snapshot_seq);
     let version = store::write_moved(change.db, &new, head.version);
     Ok(version.map(|version| change.written("file:deleted", &new, version, None)))
 }
 
 /// Moves the file at `from` to `to`.
 fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live, base } = change.state(from)?;
+    let State { snapshot_seq, live } = change.state(from)?;
     let Some(head) = live else {
         return Err(Error::FileNotFound { project: change.project, path: from.to_owned() });
     };
@@ -264,7 +263,7 @@ fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error
     if let Some(taken) = store::live(change.db, change.project, to) {
         return Err(Error::PathTaken { path: to.to_owned(), expected: change.expected, current: taken.state() });
     }
-    let new = change.next(to, &head.file_type, Some(content), Some(&head), base, snapshot_seq);
+    let new = change.next(to, &head.file_type, Some(content), Some(&head), snapshot_seq);
     let version = store::write_moved(change.db, &new, head.version);
     Ok(version.map(|version| change.written("file:moved", &new, version, Some(from))))
 }

@@ -2,74 +2,70 @@
 
 use std::rc::Rc;
 
-use pgrx::{FromDatum, Uuid};
+use pgrx::Uuid;
 
 use super::store::Head;
-use crate::backend::{self, Db, Rows, Statement};
+use crate::backend::{self, Db, Lookup, Row};
 use crate::content::chain::{self, Base, Chain, Ground, Link};
 use crate::content::{Ancestor, Flaw, Stored};
 
-/// Columns of a file's base, and of the keyframe that the base stands on if it is none.
-macro_rules! base_columns {
-    () => {
-        "b.version, b.content_hash, b.size_bytes, b.encoding, b.stored,
-         k.version, k.content_hash, k.size_bytes, k.encoding, k.stored, b.base_version"
-    };
-}
-pub(super) use base_columns;
-
-/// Rows with [`base_columns`] from column `first` on.
-pub struct BaseRows {
-    pub rows: Rows,
-    pub first: usize,
+/// Encodes `content` as the version after `previous`.
+pub fn next(db: &Db, project: Uuid, previous: Option<&Head>, content: &str) -> Link {
+    let content = content.as_bytes();
+    let Some(head) = previous else { return chain::link(1, content, Chain::default(), Ground::Nothing) };
+    // A new version needs no damaged one: it is saved as a keyframe.
+    let log = |flaw: &Flaw| backend::log(&format!("project {project}, file {}: {flaw}", head.file_id));
+    let rows = head.chain.base.map(|base| Rows::read(db, project, head.file_id, base));
+    let contents = rows.as_ref().and_then(|rows| Contents::of(rows, head.file_id).inspect_err(log).ok());
+    let ground = contents.as_ref().map_or(Ground::Nothing, Contents::ground);
+    chain::link(head.version + 1, content, head.chain, ground)
 }
 
-impl BaseRows {
+/// A base, and the keyframe it stands on if it is none itself.
+struct Rows {
+    base: Option<Row>,
+    key: Option<Row>,
+}
+
+impl Rows {
     fn read(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Self {
-        static BASES: Statement = Statement::new(concat!(
-            "SELECT ",
-            base_columns!(),
-            " FROM {s}.project_file_versions b
-               LEFT JOIN {s}.project_file_versions k
-                 ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
-              WHERE b.project_id = $1 AND b.file_id = $2 AND b.version = $3"
-        ));
-        let rows = db.run(&BASES, &[project.into(), file_id.into(), version.into()]);
-        BaseRows { rows, first: 1 }
-    }
-
-    fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
-        if self.rows.is_empty() { None } else { self.rows.get(0, self.first + column) }
-    }
-
-    fn ancestor(&self, file_id: Uuid, column: usize) -> Result<Ancestor<'_>, Flaw> {
-        let version = self.get(column).ok_or(Flaw::BaseMissing)?;
-        let hash = self.rows.bytes(0, self.first + column + 1).and_then(|hash| hash.fetch().try_into().ok());
-        let bytes = self.rows.bytes(0, self.first + column + 4);
-        let stored = Stored::new(self.get(column + 2), self.get(column + 3), bytes).ok_or(Flaw::Undecodable)?;
-        Ok(Ancestor { file_id, version, hash: hash.ok_or(Flaw::HashMismatch)?, stored })
-    }
-
-    /// The contents of the base and of its keyframe.
-    fn contents(&self, file_id: Uuid) -> Result<Contents<'_>, Flaw> {
-        let base = self.ancestor(file_id, 0)?;
-        let Some(_) = self.get::<i32>(10) else {
-            let content = base.content(None)?;
-            return Ok(Contents { key: None, base: (base, content) });
-        };
-        let key = self.ancestor(file_id, 5)?;
-        let key_content = key.content(None)?;
-        let content = base.content(Some((&key, &key_content)))?;
-        Ok(Contents { base: (base, content), key: Some((key, key_content)) })
+        static VERSION: Lookup = Lookup::new(
+            c"project_file_versions_pkey",
+            "SELECT * FROM {s}.project_file_versions WHERE file_id = $1 AND version = $2 AND project_id = $3",
+        );
+        let read = |version: i32| db.look_up(&VERSION, &[file_id.into(), version.into(), project.into()]);
+        let base = read(version);
+        let key = base.as_ref().and_then(|base| base.get(c"base_version")).and_then(read);
+        Rows { base, key }
     }
 }
 
+fn ancestor(row: &Row, file_id: Uuid) -> Result<Ancestor<'_>, Flaw> {
+    let stored = Stored::new(row.get(c"size_bytes"), row.get(c"encoding"), row.bytes(c"stored"));
+    let hash = row.bytes(c"content_hash").and_then(|hash| hash.fetch().try_into().ok());
+    Ok(Ancestor {
+        file_id,
+        version: row.value(c"version"),
+        hash: hash.ok_or(Flaw::HashMismatch)?,
+        stored: stored.ok_or(Flaw::Undecodable)?,
+    })
+}
+
+/// The contents of a base and of its keyframe.
 struct Contents<'r> {
     base: (Ancestor<'r>, Rc<Vec<u8>>),
     key: Option<(Ancestor<'r>, Rc<Vec<u8>>)>,
 }
 
-impl Contents<'_> {
+impl<'r> Contents<'r> {
+    fn of(rows: &'r Rows, file_id: Uuid) -> Result<Self, Flaw> {
+        let base = ancestor(rows.base.as_ref().ok_or(Flaw::BaseMissing)?, file_id)?;
+        let key = rows.key.as_ref().map(|key| ancestor(key, file_id)).transpose()?;
+        let key = key.map(|key| key.content(None).map(|content| (key, content))).transpose()?;
+        let content = base.content(key.as_ref().map(|(key, content)| (key, content.as_slice())))?;
+        Ok(Contents { base: (base, content), key })
+    }
+
     fn ground(&self) -> Ground<'_> {
         match &self.key {
             None => Ground::Key(as_base(&self.base)),
@@ -80,17 +76,4 @@ impl Contents<'_> {
 
 fn as_base<'c>((row, content): &'c (Ancestor, Rc<Vec<u8>>)) -> Base<'c> {
     Base { version: row.version, content, stored: row.stored.bytes.len() as i32 }
-}
-
-/// Encodes `content` as the version after `previous`. `base` are the rows of its head's base, if they were read.
-pub fn next(db: &Db, project: Uuid, previous: Option<&Head>, base: Option<BaseRows>, content: &str) -> Link {
-    let content = content.as_bytes();
-    let Some(head) = previous else { return chain::link(1, content, Chain::default(), Ground::Nothing) };
-    let rows =
-        head.chain.base.map(|version| base.unwrap_or_else(|| BaseRows::read(db, project, head.file_id, version)));
-    // A new version needs no damaged one: it is saved as a keyframe.
-    let log = |flaw: &Flaw| backend::log(&format!("project {project}, file {}: {flaw}", head.file_id));
-    let contents = rows.as_ref().and_then(|rows| rows.contents(head.file_id).inspect_err(log).ok());
-    let ground = contents.as_ref().map_or(Ground::Nothing, Contents::ground);
-    chain::link(head.version + 1, content, head.chain, ground)
 }

@@ -6,8 +6,7 @@
 
 use pgrx::Uuid;
 
-use super::link::{BaseRows, base_columns};
-use crate::backend::{self, Db, Owner, Rows, Statement, Timestamp, Value};
+use crate::backend::{self, Db, Lookup, Owner, Row, Rows, Statement, Timestamp, Value};
 use crate::caller::{Caller, Role};
 use crate::content::chain::{Chain, Link};
 use crate::content::{Hash, content_of, join_bases};
@@ -17,8 +16,6 @@ use crate::error::{Error, FileState};
 pub struct State {
     pub snapshot_seq: i32,
     pub live: Option<Head>,
-    /// What the live file's next version may stand on.
-    pub base: Option<BaseRows>,
 }
 
 /// The current version of a file, or its tombstone (no hash).
@@ -76,37 +73,14 @@ pub fn hex(hash: &Hash) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-macro_rules! head_columns {
-    () => {
-        "h.file_id, h.version, h.content_hash, h.file_type, h.updated_at, h.base_version, h.base_cost, h.key_cost"
-    };
-}
-
 /// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
 pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, owner: &Owner) -> Result<State, Error> {
-    static STATE: Statement = Statement::new(concat!(
-        "SELECT p.owner_id, p.snapshot_seq, ",
-        head_columns!(),
-        ", ",
-        base_columns!(),
-        " FROM {s}.projects p
-           LEFT JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.file_path = $2 AND NOT h.is_deleted
-           LEFT JOIN {s}.project_file_versions b
-             ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
-           LEFT JOIN {s}.project_file_versions k
-             ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
-          WHERE p.id = $1",
-    ));
-    let rows = db.run(&STATE, &[project.into(), path.into()]);
-    if rows.is_empty() {
-        return Err(Error::ProjectNotFound(project));
-    }
-    if !(caller.privileged || caller.actor == Some(rows.value(0, 1))) {
+    static PROJECT: Lookup = Lookup::new(c"projects_pkey", "SELECT * FROM {s}.projects WHERE id = $1");
+    let row = db.look_up_root(&PROJECT, &[project.into()]).ok_or(Error::ProjectNotFound(project))?;
+    if !(caller.privileged || caller.actor == Some(row.value(c"owner_id"))) {
         caller.check(db, project, Role::Editor, owner)?;
     }
-    let snapshot_seq = rows.value(0, 2);
-    let live = rows.get::<Uuid>(0, 3).map(|_| head(&rows, 3));
-    Ok(State { snapshot_seq, base: live.is_some().then_some(BaseRows { rows, first: 11 }), live })
+    Ok(State { snapshot_seq: row.value(c"snapshot_seq"), live: live(db, project, path) })
 }
 
 /// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
@@ -134,46 +108,46 @@ pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
 
 /// The newest tombstone of a path, whose identity a new file there takes up.
 pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static TOMBSTONE: Statement = Statement::new(concat!(
-        "SELECT ",
-        head_columns!(),
-        " FROM {s}.project_file_heads h
-          WHERE h.project_id = $1 AND h.file_path = $2 AND h.is_deleted
-          ORDER BY h.updated_at DESC, h.file_id DESC
+    static NEWEST: Statement = Statement::new(
+        "SELECT file_id
+           FROM {s}.project_file_heads
+          WHERE project_id = $1 AND file_path = $2 AND is_deleted
+          ORDER BY updated_at DESC, file_id DESC
           LIMIT 1",
-    ));
-    let rows = db.run(&TOMBSTONE, &[project.into(), path.into()]);
-    (!rows.is_empty()).then(|| head(&rows, 1))
+    );
+    static HEAD: Lookup = Lookup::new(
+        c"project_file_heads_pkey",
+        "SELECT * FROM {s}.project_file_heads WHERE file_id = $1 AND project_id = $2",
+    );
+    let rows = db.run(&NEWEST, &[project.into(), path.into()]);
+    if rows.is_empty() {
+        return None;
+    }
+    db.look_up(&HEAD, &[rows.value::<Uuid>(0, 1).into(), project.into()]).map(|row| head(&row))
 }
 
 /// The live file at a path, whoever may see it.
 pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static LIVE: Statement = Statement::new(concat!(
-        "SELECT ",
-        head_columns!(),
-        " FROM {s}.project_file_heads h WHERE h.project_id = $1 AND h.file_path = $2 AND NOT h.is_deleted",
-    ));
-    let rows = db.run(&LIVE, &[project.into(), path.into()]);
-    (!rows.is_empty()).then(|| head(&rows, 1))
+    static LIVE: Lookup = Lookup::new(
+        c"project_file_heads_live_path",
+        "SELECT * FROM {s}.project_file_heads WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted",
+    );
+    db.look_up(&LIVE, &[project.into(), path.into()]).map(|row| head(&row))
 }
 
-fn head(rows: &Rows, first: usize) -> Head {
+fn head(row: &Row) -> Head {
     Head {
-        file_id: rows.value(0, first),
-        version: rows.value(0, first + 1),
-        hash: hash(rows, first + 2),
-        file_type: rows.value(0, first + 3),
-        updated_at: rows.time(0, first + 4).expect("updated_at is not null"),
+        file_id: row.value(c"file_id"),
+        version: row.value(c"version"),
+        hash: row.bytes(c"content_hash").and_then(|hash| hash.fetch().try_into().ok()),
+        file_type: row.value(c"file_type"),
+        updated_at: row.time(c"updated_at"),
         chain: Chain {
-            base: rows.get(0, first + 5),
-            base_cost: rows.value(0, first + 6),
-            key_cost: rows.value(0, first + 7),
+            base: row.get(c"base_version"),
+            base_cost: row.value(c"base_cost"),
+            key_cost: row.value(c"key_cost"),
         },
     }
-}
-
-fn hash(rows: &Rows, column: usize) -> Option<Hash> {
-    rows.bytes(0, column).and_then(|bytes| bytes.fetch().try_into().ok())
 }
 
 /// A version that exists, when it has this hash, type and author (`None` for any author).
