@@ -144,7 +144,9 @@ impl Error {
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",
-            HistoryIsImmutable => "Save a new version, or delete the project with delete_project.",
+            HistoryIsImmutable => {
+                "Save a new version; prune_project_history removes old ones, delete_project removes the project."
+            }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
             Internal => "The server's log says more.",
@@ -171,7 +173,7 @@ impl fmt::Display for Error {
             Forbidden { project, needed } => write!(f, "project {project}: this needs the role {needed}"),
             NotYourself => write!(f, "p_user_id must be the signed-in user"),
             NotPrivileged(what) => write!(f, "only a privileged role may {what}"),
-            HistoryIsImmutable => write!(f, "file versions are never changed or removed"),
+            HistoryIsImmutable => write!(f, "file versions are not changed or removed by statements of one's own"),
             ProjectNotFound(project) => write!(f, "project {project} not found"),
             FileNotFound { project, path } => write!(f, "file \"{path}\" not found in project {project}"),
             FileVersionNotFound { project, path, version } => {

@@ -207,14 +207,12 @@ fn snapshots(held: &Held) -> Vec<i32> {
 /// The moment that lies an interval before now; an age beyond all history is any time.
 fn cutoff(held: &Held, age: Value) -> Result<Timestamp, Error> {
     static CUTOFF: Statement = Statement::new(
-        "SELECT CASE WHEN $2 > interval '1000 years' THEN timestamptz '-infinity' ELSE $1 - $2 END,
-                $2 < interval '0'",
+        "SELECT CASE WHEN $2 < interval '0' THEN NULL
+                     WHEN $2 > interval '1000 years' THEN timestamptz '-infinity'
+                     ELSE $1 - $2 END",
     );
     let rows = held.db.run(&CUTOFF, &[backend::clock().into(), age]);
-    if rows.value(0, 2) {
-        return Err(Error::Invalid("p_keep_newer_than must not be negative".to_owned()));
-    }
-    Ok(rows.time(0, 1).expect("the difference is not null"))
+    rows.time(0, 1).ok_or_else(|| Error::Invalid("p_keep_newer_than must not be negative".to_owned()))
 }
 
 /// See the COMMENT in `sql/retention.sql`.

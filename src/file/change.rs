@@ -100,7 +100,7 @@ impl Change<'_> {
     /// this content and author. Where no file was expected, the first one since the file was deleted last.
     fn earlier_try(&self, head: &Head, hash: Option<&Hash>, file_type: Option<&str>) -> Option<(i32, Existing)> {
         let before = match self.expected? {
-            0 => store::last_deletion(self.db, self.project, head.file_id),
+            0 => store::last_deletion(self.db, self.project, head.file_id)?,
             n => n,
         };
         let version = before.checked_add(1)?;

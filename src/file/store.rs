@@ -174,14 +174,18 @@ pub fn matching(
     })
 }
 
-/// The version that deleted a file last; 0 when none ever did.
-pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> i32 {
+/// The version that deleted a file last, 0 when none ever did; `None` where it may have been pruned.
+pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
     static LAST: Statement = Statement::new(
-        "SELECT coalesce(max(version), 0)
-           FROM {s}.project_file_versions
-          WHERE project_id = $1 AND file_id = $2 AND is_deleted",
+        "SELECT last.version
+           FROM (SELECT coalesce(max(v.version), 0) AS version
+                   FROM {s}.project_file_versions v
+                  WHERE v.project_id = $1 AND v.file_id = $2 AND v.is_deleted) last
+           JOIN {s}.project_file_heads h
+             ON h.project_id = $1 AND h.file_id = $2 AND coalesce(upper(h.pruned_versions) - 1, 0) <= last.version",
     );
-    db.run(&LAST, &[project.into(), file_id.into()]).value(0, 1)
+    let rows = db.run(&LAST, &[project.into(), file_id.into()]);
+    (!rows.is_empty()).then(|| rows.value(0, 1))
 }
 
 /// Content of a version.

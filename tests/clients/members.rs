@@ -27,11 +27,13 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("stop_ai_time_tracking", "editor", "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')"),
     ("add_project_member", "owner", "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'editor')"),
     ("remove_project_member", "owner", "SELECT versioned.remove_project_member('{p}', gen_random_uuid())"),
+    ("check_project_integrity", "viewer", "SELECT versioned.check_project_integrity('{p}')"),
+    ("prune_project_history", "owner", "SELECT versioned.prune_project_history('{p}')"),
     ("delete_project", "owner", "SELECT versioned.delete_project('{p}')"),
 ];
 
 /// Functions of a project's id that tell nothing about it, or only yes and no.
-const OPEN: &[&str] = &["project_lock_key", "file_lock_key", "can_read_project"];
+const OPEN: &[&str] = &["project_lock_key", "file_lock_key", "can_read_project", "stored_content"];
 
 struct Project {
     id: Uuid,

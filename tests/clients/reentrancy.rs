@@ -12,6 +12,8 @@ fn with_trigger(test: &str, body: &str) -> Database {
     db.connect().run(&format!(
         "CREATE TABLE public.log (what text);
          CREATE FUNCTION public.on_version() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE
+             content text := (SELECT f.content FROM versioned.project_files f WHERE f.id = NEW.id);
          BEGIN
              {body};
              RETURN NULL;
@@ -34,7 +36,7 @@ fn a_trigger_on_file_versions_may_read_and_save() {
              (versioned.get_project_file_history(NEW.project_id, NEW.file_path, 1)).version,
              versioned.current_actor() = NEW.created_by));
          IF NEW.file_path NOT LIKE '%.bak' AND NOT NEW.is_deleted THEN
-             PERFORM versioned.atomic_upsert_project_file(NEW.project_id, NEW.file_path || '.bak', NEW.content, 'text');
+             PERFORM versioned.atomic_upsert_project_file(NEW.project_id, NEW.file_path || '.bak', content, 'text');
              BEGIN
                  PERFORM versioned.atomic_upsert_project_file(NEW.project_id, NEW.file_path, 'x', 'text', 99);
              EXCEPTION WHEN SQLSTATE 'PT409' THEN
@@ -63,8 +65,8 @@ fn a_trigger_on_file_versions_may_read_and_save() {
 fn errors_of_a_trigger_undo_the_call_and_arrive_unchanged() {
     let db = with_trigger(
         "webhook_error",
-        "IF NEW.content LIKE 'raise %' THEN
-             RAISE EXCEPTION USING ERRCODE = split_part(NEW.content, ' ', 2), MESSAGE = 'no ' || NEW.content,
+        "IF content LIKE 'raise %' THEN
+             RAISE EXCEPTION USING ERRCODE = split_part(content, ' ', 2), MESSAGE = 'no ' || content,
                                    DETAIL = '{\"a\": 1}', HINT = 'a hint';
          END IF",
     );

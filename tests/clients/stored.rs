@@ -9,9 +9,11 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::calls::Listed;
+use crate::invariants;
 use crate::support::{Database, Params, Random, Refusal, Session, race, refused, sessions, sha256};
 
 /// A version as it was saved.
+#[derive(Clone)]
 pub struct Saved {
     pub id: Uuid,
     pub number: i32,
@@ -24,6 +26,7 @@ pub struct Saved {
 }
 
 /// A file as it was saved.
+#[derive(Clone)]
 pub struct Lived {
     pub path: String,
     pub versions: Vec<Saved>,
@@ -498,7 +501,7 @@ fn numbers_of_undone_saves_get_other_contents() {
 fn the_cache_changes_nothing() {
     let db = Database::new("stored_cache");
     let mut random = Random(77);
-    let mut contents = vec!["where it begins\n".repeat(300)];
+    let mut contents = vec!["x".to_owned(), "where it begins\n".repeat(300)];
     while contents.len() < 150 {
         let next = edited(&mut random, contents.last().expect("not empty"));
         if contents.last() != Some(&next) {
@@ -569,14 +572,13 @@ fn damage_gives_errors_or_the_right_text() {
     let db = Database::new("stored_damage");
     let (project, contents) = varied(&mut db.connect());
     let mut session = db.connect();
-    // A session that remembers nothing looks at every base when it saves.
-    session.run("SET pg_versioned.base_cache_size = 0");
     let rows = stored(&mut session, project, "src/a.txt");
     let base: Option<i32> = session.value("SELECT base_version FROM versioned.project_file_heads", &[]);
     let base = base.expect("the next version stands on something");
     let stands_on: Vec<i32> = rows.iter().filter_map(|row| row.2).collect();
     let is_base = |row: &&(i32, i16, Option<i32>, Vec<u8>)| stands_on.contains(&row.0);
     let last = contents.len() as i32;
+    let next = format!("{}and on\n", contents[contents.len() - 1]);
 
     // One version of every encoding and role, the next one's base, and its keyframe.
     let mut victims: BTreeMap<(i16, bool, bool), i32> = BTreeMap::new();
@@ -627,8 +629,13 @@ fn damage_gives_errors_or_the_right_text() {
             changes.into_iter().map(|change| format!("UPDATE versioned.project_file_versions SET {change}")).collect();
         changes.push("DELETE FROM versioned.project_file_versions".to_owned());
 
-        for change in changes {
+        for (n, change) in changes.into_iter().enumerate() {
             session.run("BEGIN");
+            // A session that remembers the base of before, and one that has to look at every base.
+            let size = if n % 2 == 0 { "'8MB'" } else { "0" };
+            session.run(&format!("SET LOCAL pg_versioned.base_cache_size = {size}; SAVEPOINT before"));
+            session.put(project, "src/a.txt", &next);
+            session.run("ROLLBACK TO before");
             damage(&mut session, &format!("{change} WHERE project_id = '{project}' AND version = {victim}"));
             let is_gone = change.starts_with("DELETE");
             for (version, content) in (1..=last).zip(&contents).filter(|(version, _)| !is_gone || *version != victim) {
@@ -653,16 +660,225 @@ fn damage_gives_errors_or_the_right_text() {
                 Err(refusal) => assert_eq!(refusal.code, "XX001"),
             }
             // Work goes on: a small edit, as would stand on the base.
-            if !(change.contains("base_version") && victim == base) {
-                let next = format!("{}and on\n", contents[contents.len() - 1]);
-                assert_eq!(session.put(project, "src/a.txt", &next), last + 1);
-                let read = session.get(project, "src/a.txt", None);
-                let read = read.unwrap_or_else(|refusal| panic!("{change} of {victim}: {refusal:?}"));
-                assert!(read.content == Some(next), "{change} of {victim}: the next version is wrong");
-            }
+            assert_eq!(session.put(project, "src/a.txt", &next), last + 1);
+            let read = session.get(project, "src/a.txt", None);
+            let read = read.unwrap_or_else(|refusal| panic!("{change} of {victim}: {refusal:?}"));
+            assert!(read.content.as_ref() == Some(&next), "{change} of {victim}: the next version is wrong");
             session.run("ROLLBACK");
         }
     }
     assert!(refusals > 1_000 && right > 10_000, "{refusals} refusals, {right} right");
     compare_file(&mut session, project, "src/a.txt", &contents);
+}
+
+/// Arguments of `stored_content` after project, path and version.
+type Arguments = (Option<Vec<u8>>, [(Option<i32>, Option<i16>, Option<Vec<u8>>); 3]);
+
+const STORED_CONTENT: &str = "SELECT versioned.stored_content($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+
+fn stored_content(
+    session: &mut Session,
+    project: Option<Uuid>,
+    arguments: &Arguments,
+) -> Result<Option<String>, Refusal> {
+    let (hash, [version, base, key]) = arguments;
+    let (path, number) = (project.map(|_| "src/a.txt"), project.map(|_| 7));
+    let parameters: Params = &[
+        &project, &path, &number, hash, &version.0, &version.1, &version.2, &base.0, &base.1, &base.2, &key.0, &key.1,
+        &key.2,
+    ];
+    session.try_value(STORED_CONTENT, parameters)
+}
+
+/// All that a member may read of a file's rows, as arguments.
+fn arguments(session: &mut Session, project: Uuid) -> Vec<Arguments> {
+    let sql = "SELECT v.content_hash, v.size_bytes, v.encoding, v.stored, b.size_bytes, b.encoding, b.stored,
+                      k.size_bytes, k.encoding, k.stored
+                 FROM versioned.project_file_versions v
+                 LEFT JOIN versioned.project_file_versions b
+                   ON (b.project_id, b.file_id, b.version) = (v.project_id, v.file_id, v.base_version)
+                 LEFT JOIN versioned.project_file_versions k
+                   ON (k.project_id, k.file_id, k.version) = (b.project_id, b.file_id, b.base_version)
+                WHERE v.project_id = $1 ORDER BY v.version";
+    let rows = session.rows(sql, &[&project]);
+    rows.iter()
+        .map(|row| (row.get(0), [1, 4, 7].map(|first| (row.get(first), row.get(first + 1), row.get(first + 2)))))
+        .collect()
+}
+
+#[test]
+fn forged_arguments_reveal_nothing() {
+    let db = Database::new("stored_forged");
+    let mut admin = db.connect();
+    let (alice, mallory) = (Uuid::new_v4(), Uuid::new_v4());
+    let (hers, own) = (admin.project(alice).project, admin.project(mallory).project);
+    // Both are served by one session, as behind a connection pool: it remembers what Alice saved and read.
+    let mut session = db.user(alice);
+    let secret = |n: usize| format!("{}{n}\n", "known to Alice\n".repeat(100));
+    for n in 0..30 {
+        session.save(hers, "src/a.txt", &secret(n), None).expect("saved");
+        session.get(hers, "src/a.txt", None).expect("read");
+    }
+    let secrets: BTreeSet<String> = (0..30).map(secret).collect();
+    let of_alice = arguments(&mut session, hers);
+
+    session.claim(mallory);
+    assert!(arguments(&mut session, hers).is_empty(), "the rows are not his to read");
+    let mut random = Random(21);
+    let mut text = "known to Mallory\n".repeat(100);
+    let mut contents = BTreeSet::new();
+    for n in 0..40 {
+        text = if n == 20 { hex(&mut random, 2_000) } else { edited(&mut Random(1_000 + n), &text) };
+        session.save(own, "src/a.txt", &text, None).expect("saved");
+        contents.insert(text.clone());
+    }
+    let of_mallory = arguments(&mut session, own);
+    assert!(of_mallory.iter().any(|(_, [_, base, key])| base.2.is_some() && key.2.is_some()), "all forms are there");
+
+    let (mut texts, mut errors, mut nulls) = (0, 0, 0);
+    for round in 0..6_000 {
+        let pick = |random: &mut Random| of_mallory[random.below(of_mallory.len())].clone();
+        let mut forged = pick(&mut random);
+        for _ in 0..random.below(4) {
+            let part = random.below(3);
+            let other = pick(&mut random).1[random.below(3)].clone();
+            match random.below(9) {
+                // What he may know of Alice's versions is their hashes: they are in the events of the project.
+                0 => forged.0 = of_alice[random.below(of_alice.len())].0.clone(),
+                1 => forged.0 = [None, Some(vec![]), Some(vec![0; 32])][random.below(3)].clone(),
+                2 => forged.1[part] = other,
+                3 => forged.1[part] = (None, None, None),
+                4 => {
+                    let sizes = [Some(i32::MAX), Some(-1), Some(i32::MIN), Some(0), Some(256 << 20), other.0, None];
+                    forged.1[part].0 = sizes[random.below(7)];
+                }
+                5 => forged.1[part].1 = [Some(0), Some(1), Some(2), Some(3), Some(99), Some(-1), None][random.below(7)],
+                6 => {
+                    let noise = (0..random.below(300)).map(|_| random.below(256) as u8).collect();
+                    forged.1[part].2 =
+                        [Some(noise), Some(vec![]), Some(vec![0xff; 40]), other.2][random.below(4)].clone();
+                }
+                // Lengths that reach beyond what is there, or overflow.
+                7 => {
+                    forged.1[0] =
+                        (Some(2_000), Some(2 + random.below(2) as i16), Some(vec![0xff, 0xff, 0xff, 0xff, 0x7f, 9, 1]))
+                }
+                _ => {
+                    if let Some(bytes) = forged.1[part].2.as_mut().filter(|bytes| !bytes.is_empty()) {
+                        let at = random.below(bytes.len());
+                        bytes[at] ^= 1 << random.below(8);
+                    }
+                }
+            }
+        }
+        let project = [Some(own), Some(hers), None][random.below(3)];
+        match stored_content(&mut session, project, &forged) {
+            Ok(None) => nulls += 1,
+            Ok(Some(text)) => {
+                let hash: String = forged.0.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!(sha256(&text), hash, "round {round}: {forged:?}");
+                assert!(contents.contains(&text) && !secrets.contains(&text), "round {round}: {forged:?}");
+                texts += 1;
+            }
+            Err(refusal) => {
+                assert_eq!(refusal.code, "XX001", "round {round}: {refusal:?} {forged:?}");
+                errors += 1;
+            }
+        }
+    }
+    assert!(texts > 500 && errors > 500 && nulls > 100, "{texts} texts, {errors} errors, {nulls} times NULL");
+
+    // A text of any kind is his own to hash; bytes that are no text are none of Postgres'.
+    for (bytes, readable) in [("é", true), ("", true), ("a\0b", false)] {
+        let hash: Vec<u8> = session.value("SELECT sha256($1::bytea)", &[&bytes.as_bytes()]);
+        let whole = (Some(bytes.len() as i32), Some(0), Some(bytes.as_bytes().to_vec()));
+        let none = (None, None, None);
+        let answer = stored_content(&mut session, None, &(Some(hash), [whole, none.clone(), none]));
+        if readable {
+            assert_eq!(answer.expect("a text").as_deref(), Some(bytes));
+        } else {
+            refused(answer, "XX001");
+        }
+    }
+    let latin: Vec<u8> = vec![0xe9];
+    let hash: Vec<u8> = session.value("SELECT sha256($1::bytea)", &[&latin]);
+    let none = (None, None, None);
+    let answer =
+        stored_content(&mut session, None, &(Some(hash), [(Some(1), Some(0), Some(latin)), none.clone(), none]));
+    refused(answer, "XX001");
+    // Alice's session has lost nothing by it.
+    session.claim(alice);
+    assert_eq!(session.get(hers, "src/a.txt", None).expect("read").content, Some(secret(29)));
+}
+
+/// A query keeps the base it decoded last; rows in any order must not meet another's.
+#[test]
+fn one_query_reads_versions_in_any_order() {
+    let db = Database::new("stored_order");
+    let mut session = db.connect();
+    let mut projects = Vec::new();
+    for seed in 0..3_u64 {
+        let (mut past, mut random) = (Past::begin(&mut session), Random(seed));
+        for _ in 0..150 {
+            past.step(&mut session, &mut random, &["a", "b"]);
+        }
+        projects.push(past);
+    }
+    let due: BTreeMap<Uuid, &Option<String>> = projects
+        .iter()
+        .flat_map(|past| &past.files)
+        .flat_map(|file| &file.versions)
+        .map(|version| (version.id, &version.content))
+        .collect();
+    session.run("SET enable_hashjoin = off; SET enable_mergejoin = off");
+    for order in ["v.id::text", "md5(v.id::text)", "md5(v.id || 'x')", "v.version", "v.version DESC, v.id"] {
+        let sql = format!(
+            "SELECT f.id, f.content FROM (SELECT v.id FROM versioned.project_file_versions v ORDER BY {order} OFFSET 0) v
+              CROSS JOIN LATERAL (SELECT * FROM versioned.project_files f WHERE f.id = v.id OFFSET 0) f"
+        );
+        let rows = session.rows(&sql, &[]);
+        assert_eq!(rows.len(), due.len());
+        for row in rows {
+            let content: Option<String> = row.get(1);
+            assert!(content == *due[&row.get::<_, Uuid>(0)], "in the order of {order} a version reads otherwise");
+        }
+    }
+}
+
+#[test]
+fn a_history_of_small_edits_is_stored_in_a_fraction() {
+    let db = Database::new("fraction");
+    let mut session = db.connect();
+    let project = session.project(Uuid::new_v4()).project;
+    let mut text: String = (0..2_000).map(|n| format!("let value_{n} = compute({});\n", n * n)).collect();
+    for n in 0..300_usize {
+        text.insert_str(n * 7919 % text.len(), "edited ");
+        session.put(project, "large.rs", &text);
+    }
+    let sql = "SELECT content_bytes::float8 / stored_bytes FROM versioned.project_storage WHERE project_id = $1";
+    let ratio: f64 = session.value(sql, &[&project]);
+    assert!(ratio > 100.0, "{ratio}");
+    // Moved, deleted and made again, it still stands on what it was.
+    session.rename(project, "large.rs", "moved.rs", None).expect("moved");
+    session.delete(project, "moved.rs", None).expect("deleted");
+    session.put(project, "moved.rs", &text);
+    let sql =
+        "SELECT max(octet_length(stored)) FROM versioned.project_file_versions WHERE project_id = $1 AND version > 300";
+    let largest: i32 = session.value(sql, &[&project]);
+    assert!(largest < 3_000, "{largest}");
+    invariants::hold(&mut session);
+}
+
+#[test]
+fn incompressible_and_tiny_contents_take_no_more_than_they_are() {
+    let db = Database::new("incompressible");
+    let mut session = db.connect();
+    let project = session.project(Uuid::new_v4()).project;
+    for (path, content) in [("empty", ""), ("one", "x"), ("small", "let a = 1;\n")] {
+        session.put(project, path, content);
+        session.put(project, path, &format!("{content}y"));
+    }
+    let sql = "SELECT bool_and(octet_length(stored) <= size_bytes + 2) FROM versioned.project_file_versions";
+    assert!(session.value::<bool>(sql, &[]));
+    invariants::hold(&mut session);
 }
