@@ -47,8 +47,9 @@ ALTER TABLE @extschema@.project_file_versions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON @extschema@.project_file_versions FOR SELECT
     USING (@extschema@.can_read_project(project_id));
 
--- No policy: nobody but the extension's owner reads it.
+-- No policy: nobody but the extension's owner reads them.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
 
 CREATE FUNCTION @extschema@.grant_versioned_access(p_role name) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -73,6 +74,7 @@ BEGIN
     EXECUTE format('GRANT SELECT ON %1$I.projects, %1$I.project_members, %1$I.project_build_metrics,'
                    ' %1$I.project_ai_time_sessions, %1$I.project_versions, %1$I.project_file_heads,'
                    ' %1$I.project_file_versions, %1$I.project_files, %1$I.project_storage TO %2$I', v_schema, p_role);
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.project_files TO %I', v_schema, p_role);
     FOR v_function IN
         SELECT d.objid
           FROM pg_depend d
@@ -81,7 +83,7 @@ BEGIN
          WHERE d.classid = 'pg_proc'::regclass
            AND d.refclassid = 'pg_extension'::regclass
            AND d.deptype = 'e'
-           AND p.proname NOT IN ('grant_versioned_access', 'refuse_history_rewrite')
+           AND p.proname <> 'grant_versioned_access' AND p.prorettype <> 'trigger'::regtype
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', v_function, p_role);
     END LOOP;

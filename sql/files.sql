@@ -51,6 +51,7 @@ CREATE TABLE @extschema@.project_file_versions (
 -- Compressed already.
 ALTER TABLE @extschema@.project_file_versions ALTER COLUMN stored SET STORAGE EXTERNAL;
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
+CREATE INDEX project_file_versions_change ON @extschema@.project_file_versions (project_id, change_xid);
 COMMENT ON TABLE @extschema@.project_file_versions IS
     'Append-only history: versions 1, 2, 3 ... of every file, tombstones (is_deleted) included.';
 COMMENT ON COLUMN @extschema@.project_file_heads.pruned_versions IS
@@ -68,6 +69,18 @@ COMMENT ON COLUMN @extschema@.project_file_versions.base_version IS
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
     'The path this version was saved under; the file''s present path is its head''s.';
 
+-- Not logged: a crash only forgets who saved much. Not unique: a saver that finds the slot taken adds one.
+CREATE UNLOGGED TABLE @extschema@.rate_limits (
+    project_id uuid        NOT NULL,
+    actor      uuid        NOT NULL,
+    paid_off   timestamptz NOT NULL
+);
+CREATE INDEX rate_limits_project_id_actor ON @extschema@.rate_limits (project_id, actor);
+COMMENT ON TABLE @extschema@.rate_limits IS
+    'How much of pg_versioned.save_rate and save_burst each actor has used in a project, in one slot or several. Safe to empty.';
+COMMENT ON COLUMN @extschema@.rate_limits.paid_off IS
+    'When the saves made so far will be paid off at the allowed rate; the latest of an actor''s slots counts.';
+
 CREATE FUNCTION @extschema@.refuse_history_rewrite() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';
@@ -79,6 +92,18 @@ CREATE TRIGGER refuse_history_rewrite
 CREATE TRIGGER refuse_history_rewrite
     BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.project_file_versions
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
+
+-- Also while a dump is restored and on a logical replica: there, too, change_xid must be of this cluster's transactions,
+-- in the order in which the rows became visible here.
+CREATE FUNCTION @extschema@.stamp_file_change() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'stamp_file_change_wrapper';
+COMMENT ON FUNCTION @extschema@.stamp_file_change() IS
+    'Trigger: change_xid is the transaction that inserts the row, wherever the row comes from.';
+CREATE TRIGGER stamp_file_change
+    BEFORE INSERT ON @extschema@.project_file_versions
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.stamp_file_change();
+ALTER TABLE @extschema@.project_file_versions ENABLE ALWAYS TRIGGER stamp_file_change;
 
 CREATE FUNCTION @extschema@.stored_content(
     p_project_id    uuid,
@@ -155,6 +180,38 @@ SELECT v.id,
 COMMENT ON VIEW @extschema@.project_files IS
     'One row a file version under the file''s present path; is_current_version is true for exactly one version of a live file. Read it under row level security.';
 
+ALTER VIEW @extschema@.project_files ALTER COLUMN file_type SET DEFAULT 'text';
+
+CREATE FUNCTION @extschema@.insert_project_file() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'insert_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.insert_project_file() IS
+    'Trigger of project_files: INSERT saves a file as atomic_upsert_project_file does. A version N given expects version N - 1. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+CREATE TRIGGER insert_project_file
+    INSTEAD OF INSERT ON @extschema@.project_files
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.insert_project_file();
+
+CREATE FUNCTION @extschema@.update_project_file() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'update_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.update_project_file() IS
+    'Trigger of project_files: UPDATE of content, file_type and file_path saves the next version, if the row is current and still is after waiting. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+CREATE TRIGGER update_project_file
+    INSTEAD OF UPDATE ON @extschema@.project_files
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.update_project_file();
+
+CREATE FUNCTION @extschema@.remove_project_file() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'remove_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.remove_project_file() IS
+    'Trigger of project_files: DELETE saves a tombstone as delete_project_file does, if the row is current and still is after waiting. Errors: 42501, PT404, PT409, PT429, 40001.';
+CREATE TRIGGER remove_project_file
+    INSTEAD OF DELETE ON @extschema@.project_files
+    FOR EACH ROW EXECUTE FUNCTION @extschema@.remove_project_file();
+
 CREATE FUNCTION @extschema@.atomic_upsert_project_file(
     project_uuid     uuid,
     p_file_path      text,
@@ -166,7 +223,28 @@ CREATE FUNCTION @extschema@.atomic_upsert_project_file(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'atomic_upsert_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.atomic_upsert_project_file(uuid, text, text, text, integer) IS
-    'Saves a file as its next version. expected_version: NULL, last writer wins; N, the current version must be N; 0, the file must not exist. Content and type equal to the current ones save nothing. Errors: 22023, 42501, PT404, PT409, 40001.';
+    'Saves a file as its next version. expected_version: NULL, last writer wins; N, the current version must be N; 0, the file must not exist. Content and type equal to the current ones save nothing. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+
+CREATE FUNCTION @extschema@.upsert_project_file(
+    project_uuid     uuid,
+    p_file_path      text,
+    p_content        text,
+    p_file_type      text,
+    expected_version integer DEFAULT NULL
+) RETURNS json
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'upsert_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.upsert_project_file(uuid, text, text, text, integer) IS
+    'atomic_upsert_project_file that answers errors instead of raising them: {"success": true, "data": {id, file_path, version, content_hash, updated_at, is_current_version}} or {"success": false, "error": {code, message, retry_suggested, current_version}}. code: VERSION_CONFLICT, RATE_LIMIT_EXCEEDED, AUTHENTICATION_REQUIRED, FORBIDDEN, NOT_FOUND, INVALID_INPUT, RETRY; anything else is raised.';
+
+CREATE FUNCTION @extschema@.atomic_upsert_project_files(p_project_id uuid, p_files jsonb)
+    RETURNS SETOF @extschema@.project_files
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'atomic_upsert_project_files_wrapper';
+COMMENT ON FUNCTION @extschema@.atomic_upsert_project_files(uuid, jsonb) IS
+    'Saves and deletes many files, or none. p_files: an array of {file_path, content, file_type, expected_version?, delete?}, each path once, at most 10000; answers in its order. Batches never deadlock with one another. DETAIL of PT409 lists every conflict. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
 
 CREATE FUNCTION @extschema@.delete_project_file(
     p_project_id       uuid,
@@ -177,7 +255,7 @@ CREATE FUNCTION @extschema@.delete_project_file(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'delete_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.delete_project_file(uuid, text, integer) IS
-    'Deletes a file by saving a tombstone as its next version; the history stays. Errors: 22023, 42501, PT404, PT409, 40001.';
+    'Deletes a file by saving a tombstone as its next version; the history stays. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
 
 CREATE FUNCTION @extschema@.move_project_file(
     p_project_id       uuid,
@@ -189,7 +267,37 @@ CREATE FUNCTION @extschema@.move_project_file(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'move_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.move_project_file(uuid, text, text, integer) IS
-    'Renames a file as its next version; its history follows. PT409 when the new path is taken by a live file. Errors: 22023, 42501, PT404, PT409, 40001.';
+    'Renames a file as its next version; its history follows. PT409 when the new path is taken by a live file. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+
+CREATE FUNCTION @extschema@.revert_project_file(
+    p_project_id       uuid,
+    p_file_path        text,
+    p_to_version       integer,
+    p_expected_version integer DEFAULT NULL
+) RETURNS @extschema@.project_files
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'revert_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.revert_project_file(uuid, text, integer, integer) IS
+    'Saves the content and type of an old version as the file''s next version; also brings back a deleted file. Errors: 22023 (that version is a deletion), 42501, PT404, PT409, PT429, 40001.';
+
+CREATE FUNCTION @extschema@.merge_project_file(
+    p_project_id   uuid,
+    p_file_path    text,
+    p_content      text,
+    p_base_version integer,
+    p_file_type    text DEFAULT NULL
+) RETURNS TABLE (
+    version       integer,
+    merged        boolean,
+    has_conflicts boolean,
+    content       text
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'merge_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.merge_project_file(uuid, text, text, integer, text) IS
+    'Saves an edit of version p_base_version (0: of no file) together with what others saved since, merged line by line as git merge-file does. With conflicts it saves nothing: content then has both sides between diff3 markers, and version is the one to resolve them onto. p_file_type NULL keeps the type. Errors: 22023, 42501, PT404, PT409 (the file was deleted), PT429, 40001.';
 
 CREATE FUNCTION @extschema@.get_current_project_files(project_uuid uuid)
     RETURNS TABLE (
@@ -216,6 +324,40 @@ CREATE FUNCTION @extschema@.get_project_file(
     AS 'MODULE_PATHNAME', 'get_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_file(uuid, text, integer) IS
     'A file as it is now, or as its version N was (also of a deleted file). Errors: 22023, 42501, PT404.';
+
+CREATE FUNCTION @extschema@.diff_project_file(
+    p_project_id   uuid,
+    p_file_path    text,
+    p_from_version integer,
+    p_to_version   integer DEFAULT NULL
+) RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'diff_project_file_wrapper';
+COMMENT ON FUNCTION @extschema@.diff_project_file(uuid, text, integer, integer) IS
+    'Unified diff between two versions of a file (NULL: its newest), with the paths they had, as git apply takes it; empty when they are equal. Errors: 22023, 42501, PT404.';
+
+CREATE FUNCTION @extschema@.get_project_changes(
+    p_project_id uuid,
+    p_after      text    DEFAULT NULL,
+    p_limit      integer DEFAULT 100
+) RETURNS TABLE (
+        cursor       text,
+        file_id      uuid,
+        version      integer,
+        file_path    text,
+        file_type    text,
+        content_hash text,
+        size_bytes   integer,
+        is_deleted   boolean,
+        created_by   uuid,
+        created_at   timestamptz
+    )
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'get_project_changes_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_changes(uuid, text, integer) IS
+    'The change feed: committed file versions after a cursor (NULL: from the beginning), in an order in which none ever appears before one already read. Poll with the last row''s cursor. A version appears once every transaction of the cluster that began writing before it has ended. Errors: 22023 (also for a cursor of another cluster), 42501, PT404.';
 
 CREATE FUNCTION @extschema@.get_project_file_history(
     p_project_id     uuid,

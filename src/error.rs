@@ -14,6 +14,8 @@ use crate::content::Flaw;
 pub enum Error {
     /// An argument is missing, malformed or out of its limits. The text names it.
     Invalid(String),
+    /// A cursor that is none of this cluster's. The text says why.
+    ForeignCursor(String),
     /// The caller is neither privileged nor signed in.
     NotSignedIn,
     /// The actor's role in a project does not suffice.
@@ -50,12 +52,9 @@ pub enum Error {
         project: Uuid,
         version: String,
     },
-    /// The file's current version is not the expected one.
-    VersionConflict {
-        path: String,
-        expected: i32,
-        current: Option<FileState>,
-    },
+    VersionConflict(Conflict),
+    /// Several files of a batch are not as expected; at least one.
+    VersionConflicts(Vec<Conflict>),
     /// A live file has the path already.
     PathTaken {
         path: String,
@@ -74,6 +73,11 @@ pub enum Error {
         build: String,
         status: String,
     },
+    /// The actor saves more often than `pg_versioned.save_rate` and `save_burst` allow.
+    RateLimited {
+        project: Uuid,
+        retry_after_ms: i64,
+    },
     /// Somebody else's write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
     /// What is stored of a version does not give its content.
@@ -87,6 +91,14 @@ pub enum Error {
     Internal,
 }
 
+/// A file's current version is not the one that was expected.
+#[derive(Debug)]
+pub struct Conflict {
+    pub path: String,
+    pub expected: i32,
+    pub current: Option<FileState>,
+}
+
 /// What a conflict tells about a file's present state; `hash` is `None` for a deleted file.
 #[derive(Debug)]
 pub struct FileState {
@@ -98,7 +110,7 @@ impl Error {
     pub fn sqlstate(&self) -> &'static str {
         use Error::*;
         match self {
-            Invalid(_) => "22023",
+            Invalid(_) | ForeignCursor(_) => "22023",
             NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable => "42501",
             ProjectNotFound(_)
             | FileNotFound { .. }
@@ -106,18 +118,27 @@ impl Error {
             | BuildNotFound { .. }
             | SessionNotFound { .. }
             | VersionNotFound { .. } => "PT404",
-            VersionConflict { .. } | PathTaken { .. } | BuildActive { .. } | BuildEnded { .. } => "PT409",
+            VersionConflict(_) | VersionConflicts(_) | PathTaken { .. } | BuildActive { .. } | BuildEnded { .. } => {
+                "PT409"
+            }
+            RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
             Internal => "XX000",
         }
     }
 
-    /// JSON for the conflicts, nothing otherwise.
+    /// JSON for conflicts and limits, nothing otherwise.
     pub fn detail(&self) -> Option<String> {
         let json = match self {
-            Error::VersionConflict { path, expected, current } => conflict(path, Some(*expected), current.as_ref()),
+            Error::VersionConflict(conflict) => conflict.json(),
+            Error::VersionConflicts(conflicts) => {
+                let mut json = conflicts.first().map(Conflict::json).unwrap_or_default();
+                json["conflicts"] = conflicts.iter().map(Conflict::json).collect();
+                json
+            }
             Error::PathTaken { path, expected, current } => conflict(path, *expected, Some(current)),
+            Error::RateLimited { retry_after_ms, .. } => json!({ "retry_after_ms": retry_after_ms }),
             Error::BuildActive { project, build, started_at } => {
                 json!({ "project_id": project.to_string(), "build_id": build, "started_at": started_at })
             }
@@ -135,12 +156,19 @@ impl Error {
             NotSignedIn => {
                 "Sign in with a JWT whose sub is a uuid, log in as a role with pg_versioned.actor_id set, or call as a privileged role."
             }
-            VersionConflict { current: None | Some(FileState { hash: None, .. }), .. } => {
+            ForeignCursor(_) => {
+                "Start again without p_after: the changes you have seen come again, and none is left out."
+            }
+            VersionConflict(Conflict { current: None | Some(FileState { hash: None, .. }), .. }) => {
                 "To create the file, expect version 0."
             }
-            VersionConflict { .. } => {
+            VersionConflict(_) => {
                 "Read the current version, bring your change up to it, and try again with its number."
             }
+            VersionConflicts(_) => {
+                "Read the current versions, bring your changes up to them, and try the whole batch again."
+            }
+            RateLimited { .. } => "Wait as long as retry_after_ms says, then try again; save less often.",
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",
@@ -152,6 +180,27 @@ impl Error {
             Internal => "The server's log says more.",
             _ => return None,
         })
+    }
+}
+
+impl Conflict {
+    fn json(&self) -> Json {
+        conflict(&self.path, Some(self.expected), self.current.as_ref())
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file \"{}\": ", self.path)?;
+        match self.expected {
+            0 => write!(f, "expected no such file, ")?,
+            n => write!(f, "expected version {n}, ")?,
+        }
+        match self.current {
+            None => write!(f, "there is none"),
+            Some(FileState { version, hash: None }) => write!(f, "it was deleted as version {version}"),
+            Some(FileState { version, .. }) => write!(f, "the current version is {version}"),
+        }
     }
 }
 
@@ -168,7 +217,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Error::*;
         match self {
-            Invalid(what) => f.write_str(what),
+            Invalid(what) | ForeignCursor(what) => f.write_str(what),
             NotSignedIn => write!(f, "not signed in"),
             Forbidden { project, needed } => write!(f, "project {project}: this needs the role {needed}"),
             NotYourself => write!(f, "p_user_id must be the signed-in user"),
@@ -186,17 +235,17 @@ impl fmt::Display for Error {
             VersionNotFound { project, version } => {
                 write!(f, "version \"{version}\" not found in project {project}")
             }
-            VersionConflict { path, expected, current } => {
-                write!(f, "version conflict on file \"{path}\": ")?;
-                match expected {
-                    0 => write!(f, "expected no such file, ")?,
-                    n => write!(f, "expected version {n}, ")?,
+            VersionConflict(conflict) => write!(f, "version conflict on {conflict}"),
+            VersionConflicts(conflicts) => {
+                const SHOWN: usize = 5;
+                write!(f, "version conflicts on {} files: ", conflicts.len())?;
+                for (n, conflict) in conflicts.iter().take(SHOWN).enumerate() {
+                    write!(f, "{}{conflict}", if n == 0 { "" } else { "; " })?;
                 }
-                match current {
-                    None => write!(f, "there is none"),
-                    Some(FileState { version, hash: None }) => write!(f, "it was deleted as version {version}"),
-                    Some(FileState { version, .. }) => write!(f, "the current version is {version}"),
-                }
+                if conflicts.len() > SHOWN { f.write_str("; ...") } else { Ok(()) }
+            }
+            RateLimited { project, retry_after_ms } => {
+                write!(f, "too many saves in project {project}: try again in {retry_after_ms} ms")
             }
             PathTaken { path, .. } => write!(f, "path \"{path}\" is taken by another file"),
             BuildActive { project, build, .. } => {
@@ -218,11 +267,11 @@ mod tests {
 
     #[test]
     fn conflicts_carry_json() {
-        let error = Error::VersionConflict {
+        let error = Error::VersionConflict(Conflict {
             path: "a \"b\".txt".into(),
             expected: 3,
             current: Some(FileState { version: 5, hash: Some("ab".into()) }),
-        };
+        });
         let detail: Json = serde_json::from_str(&error.detail().unwrap()).unwrap();
         assert_eq!(detail, json!({"file_path": "a \"b\".txt", "expected": 3, "current": 5, "current_hash": "ab"}));
         assert!(error.hint().is_some());

@@ -18,11 +18,13 @@ mod held;
 mod id;
 mod input;
 mod integrity;
+mod limit;
 mod locks;
 mod progress;
 mod project;
 mod retention;
 mod settings;
+mod text;
 mod version;
 
 pgrx::pg_module_magic!(name, version);

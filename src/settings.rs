@@ -20,6 +20,8 @@ pub static MAX_FILE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(10 * 1024 * 1
 pub static DOUBLE_CLICK_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static BUILD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3_600);
 pub static BASE_CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
+pub static SAVE_RATE: GucSetting<i32> = GucSetting::<i32>::new(20);
+pub static SAVE_BURST: GucSetting<i32> = GucSetting::<i32>::new(100);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify);
 static CLAIM_ROLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticator"));
 static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -68,6 +70,26 @@ pub fn register() {
         1024 * 1024,
         GucContext::Suset,
         GucFlags::UNIT_KB,
+    );
+    GucRegistry::define_int_guc(
+        c"pg_versioned.save_rate",
+        c"Saves a second that an actor may make in a project for long.",
+        c"0 turns the limit off. Privileged callers have none.",
+        &SAVE_RATE,
+        0,
+        1_000_000,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
+        c"pg_versioned.save_burst",
+        c"Saves that an actor may make in a project at once, after a pause.",
+        c"",
+        &SAVE_BURST,
+        1,
+        1_000_000,
+        GucContext::Suset,
+        GucFlags::empty(),
     );
     GucRegistry::define_enum_guc(
         c"pg_versioned.notify",

@@ -55,33 +55,11 @@ impl Db<'_> {
             let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
             let index = pg_sys::index_open(index, lock);
             let table = pg_sys::table_open((*(*index).rd_index).indrelid, lock);
-            let mut conditions: [pg_sys::ScanKeyData; MOST_COLUMNS] = core::mem::zeroed();
-            for (i, (condition, value)) in conditions.iter_mut().zip(key).enumerate() {
-                let (equals, collation) = equality(value.oid);
-                let datum = value.datum.unwrap_or(pg_sys::Datum::null());
-                let flags = if value.datum.is_some() { 0 } else { pg_sys::SK_ISNULL as _ };
-                let (column, strategy) = (i as pg_sys::AttrNumber + 1, pg_sys::BTEqualStrategyNumber as _);
-                pg_sys::ScanKeyEntryInitialize(
-                    condition,
-                    flags,
-                    column,
-                    strategy,
-                    pg_sys::InvalidOid,
-                    collation,
-                    equals,
-                    datum,
-                );
-            }
+            let mut conditions = equal_to::<MOST_COLUMNS>(key);
             // What this transaction wrote before is seen, and what others committed until now.
             pg_sys::CommandCounterIncrement();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-            let snapshot = pg_sys::GetActiveSnapshot();
-            let count = key.len() as _;
-            #[cfg(not(feature = "pg18"))]
-            let scan = pg_sys::index_beginscan(table, index, snapshot, count, 0);
-            #[cfg(feature = "pg18")]
-            let scan = pg_sys::index_beginscan(table, index, snapshot, core::ptr::null_mut(), count, 0);
-            pg_sys::index_rescan(scan, conditions.as_mut_ptr(), count, core::ptr::null_mut(), 0);
+            let scan = begin_scan(table, index, pg_sys::GetActiveSnapshot(), &mut conditions[..key.len()]);
             let slot = pg_sys::table_slot_create(table, core::ptr::null_mut());
             let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
             let tuple = found.then(|| pg_sys::ExecCopySlotHeapTuple(slot));
@@ -95,6 +73,40 @@ impl Db<'_> {
             }
             row
         }
+    }
+}
+
+/// Conditions of a scan: the index's first columns are equal to `key`.
+pub(super) unsafe fn equal_to<const COLUMNS: usize>(key: &[Value]) -> [pg_sys::ScanKeyData; COLUMNS] {
+    unsafe {
+        let mut conditions: [pg_sys::ScanKeyData; COLUMNS] = core::mem::zeroed();
+        for (i, (condition, value)) in conditions.iter_mut().zip(key).enumerate() {
+            let (equals, collation) = equality(value.oid);
+            let datum = value.datum.unwrap_or(pg_sys::Datum::null());
+            let flags = if value.datum.is_some() { 0 } else { pg_sys::SK_ISNULL as _ };
+            let (column, strategy) = (i as pg_sys::AttrNumber + 1, pg_sys::BTEqualStrategyNumber as _);
+            let any_type = pg_sys::InvalidOid;
+            pg_sys::ScanKeyEntryInitialize(condition, flags, column, strategy, any_type, collation, equals, datum);
+        }
+        conditions
+    }
+}
+
+/// `conditions` must live as long as the scan does.
+pub(super) unsafe fn begin_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    conditions: &mut [pg_sys::ScanKeyData],
+) -> pg_sys::IndexScanDesc {
+    let count = conditions.len() as _;
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        let scan = pg_sys::index_beginscan(table, index, snapshot, count, 0);
+        #[cfg(feature = "pg18")]
+        let scan = pg_sys::index_beginscan(table, index, snapshot, core::ptr::null_mut(), count, 0);
+        pg_sys::index_rescan(scan, conditions.as_mut_ptr(), count, core::ptr::null_mut(), 0);
+        scan
     }
 }
 
@@ -113,6 +125,11 @@ pub struct Row(Source);
 
 enum Source {
     Query(Rows),
+    /// A row that a trigger was given.
+    Given {
+        tuple: pg_sys::HeapTuple,
+        desc: pg_sys::TupleDesc,
+    },
     /// A copy of the row; its table is open, because the row's description is the table's.
     Index {
         tuple: pg_sys::HeapTuple,
@@ -121,6 +138,10 @@ enum Source {
 }
 
 impl Row {
+    pub(super) fn given(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> Self {
+        Row(Source::Given { tuple, desc })
+    }
+
     /// A column; `None` is SQL's NULL.
     pub fn get<T: FromDatum>(&self, name: &CStr) -> Option<T> {
         let (datum, is_null) = self.datum(name);
@@ -147,6 +168,7 @@ impl Row {
         unsafe {
             let (tuple, desc) = match &self.0 {
                 Source::Query(rows) => rows.first(),
+                Source::Given { tuple, desc } => (*tuple, *desc),
                 Source::Index { tuple, table } => (*tuple, (**table).rd_att),
             };
             let column = pg_sys::SPI_fnumber(desc, name.as_ptr());

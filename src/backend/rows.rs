@@ -24,6 +24,20 @@ impl Call {
     }
 }
 
+impl Call {
+    /// A row as triggers answer with it.
+    pub(super) unsafe fn tuple(&self, desc: pg_sys::TupleDesc, columns: &[Value]) -> Answer {
+        let (mut datums, mut nulls) = split(columns);
+        unsafe {
+            assert_eq!((*desc).natts as usize, columns.len(), "columns of the trigger's table");
+            let before = pg_sys::MemoryContextSwitchTo(self.memory);
+            let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::MemoryContextSwitchTo(before);
+            Answer(pg_sys::Datum::from(tuple))
+        }
+    }
+}
+
 /// Answers a set-returning function with one row.
 pub fn one_row(call: &Call, columns: &[Value]) -> Answer {
     let set = ResultSet::begin(call);

@@ -87,6 +87,21 @@ pub fn current_xid() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId().value }
 }
 
+/// The id that the next transaction will have.
+pub fn next_xid() -> u64 {
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
+}
+
+/// Whether this server replays another's log.
+pub fn is_standby() -> bool {
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// What tells this cluster from all others, its standbys and its copies by `pg_basebackup` excepted.
+pub fn system_identifier() -> u64 {
+    unsafe { pg_sys::GetSystemIdentifier() }
+}
+
 /// What the active snapshot shows: equal only for equal views of the database.
 pub type SnapshotVersion = (u64, u32, u32);
 

@@ -1,52 +1,66 @@
 //! Saving, deleting and moving files: lock, read what is there now, decide, write the next version.
 
-use pgrx::prelude::*;
-use pgrx::{Uuid, pg_sys};
+use std::cell::Cell;
+
+use pgrx::Uuid;
 use sha2::{Digest, Sha256};
 
 use super::link;
 use super::store::{self, Content, Existing, Head, NewVersion, State};
-use crate::backend::{self, Answer, Call, Db, Owner, Timestamp, as_owner, connect};
+use crate::backend::{self, Answer, Call, Db, Owner, Timestamp, Value, as_owner, connect};
 use crate::caller::{Caller, Role};
 use crate::content::Hash;
-use crate::error::Error;
+use crate::error::{Conflict, Error};
 use crate::events::{self, FileChanged};
-use crate::{id, input, locks};
+use crate::{id, limit, locks};
 
 /// Tries against writers that ignore the locks, each of which had to commit in between.
 const MAX_ATTEMPTS: usize = 100;
 
+/// A path, and the version that its client believes is current there: none (`None`), no file (0), or that version.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub path: &'a str,
+    pub expected: Option<i32>,
+}
+
 /// A change under its locks.
-struct Change<'a> {
+pub struct Change<'a> {
     call: &'a Call,
     caller: Caller,
-    db: &'a Db<'a>,
+    pub db: &'a Db<'a>,
     owner: &'a Owner,
-    project: Uuid,
-    expected: Option<i32>,
+    pub project: Uuid,
+    /// Whether the call has been counted against its actor's rate.
+    counted: Cell<bool>,
 }
 
 /// A version as the view `project_files` shows it.
-struct Version<'a> {
-    id: Uuid,
-    path: &'a str,
-    content: Option<Content<'a>>,
-    file_type: &'a str,
-    version: i32,
-    current: bool,
-    created_by: Option<Uuid>,
-    created_at: Timestamp,
+pub struct Version<'a> {
+    pub id: Uuid,
+    pub path: &'a str,
+    pub content: Option<Content<'a>>,
+    pub file_type: &'a str,
+    pub version: i32,
+    pub current: bool,
+    pub created_by: Option<Uuid>,
+    pub created_at: Timestamp,
 }
 
-/// Checks rights, takes the locks of `paths` and runs `attempt` until it has an answer: it answers `None`
-/// when the state it read was gone before it could write.
-fn change(
+impl<'a> Content<'a> {
+    /// `value` is the text as a parameter, where there is one already.
+    pub fn new(text: &'a str, value: Option<Value>) -> Self {
+        Content { text, hash: Sha256::digest(text).into(), value: value.unwrap_or_else(|| text.into()) }
+    }
+}
+
+/// Checks rights, takes the locks of `paths` and runs `body` under them.
+pub fn change<T>(
     call: &Call,
     project: Uuid,
     paths: &[&str],
-    expected: Option<i32>,
-    attempt: impl Fn(&Change) -> Result<Option<Answer>, Error>,
-) -> Result<Answer, Error> {
+    body: impl FnOnce(&Change) -> Result<T, Error>,
+) -> Result<T, Error> {
     let caller = Caller::identify(call)?;
     as_owner(call, |owner| {
         connect(call, |db| {
@@ -56,50 +70,50 @@ fn change(
                     store::refuse_stale(db, project, path)?;
                 }
             }
-            let change = Change { call, caller, db, owner, project, expected };
-            for _ in 0..MAX_ATTEMPTS {
-                if let Some(answer) = attempt(&change)? {
-                    return Ok(answer);
-                }
-                if backend::fixed_snapshot() {
-                    break;
-                }
-            }
-            Err(Error::LostRace(format!("file \"{}\"", paths[0])))
+            body(&Change { call, caller, db, owner, project, counted: Cell::new(false) })
         })
     })
 }
 
 impl Change<'_> {
-    fn state(&self, path: &str) -> Result<State, Error> {
+    /// Runs `attempt` on the file at `path` until it has an answer: it answers `None` when the state it read was gone
+    /// before it could write.
+    pub fn until_written<T>(&self, path: &str, attempt: impl Fn() -> Result<Option<T>, Error>) -> Result<T, Error> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(answer) = attempt()? {
+                return Ok(answer);
+            }
+            if backend::fixed_snapshot() {
+                break;
+            }
+        }
+        Err(Error::LostRace(format!("file \"{path}\"")))
+    }
+
+    /// The project's state and the live file at a path.
+    pub fn state(&self, path: &str) -> Result<State, Error> {
         store::state(self.db, self.caller, self.project, path, self.owner)
     }
 
-    fn tombstone(&self, path: &str) -> Option<Head> {
+    /// Refuses who may no longer save.
+    pub fn check_rights(&self) -> Result<(), Error> {
+        self.caller.check(self.db, self.project, Role::Editor, self.owner)
+    }
+
+    pub fn tombstone(&self, path: &str) -> Option<Head> {
         store::tombstone(self.db, self.project, path)
-    }
-
-    /// Whether the file's state is the one the client expects.
-    fn is_expected(&self, live: Option<&Head>, tombstone: Option<&Head>) -> bool {
-        match self.expected {
-            None => true,
-            Some(0) => live.is_none(),
-            Some(n) => live.or(tombstone).is_some_and(|head| head.version == n),
-        }
-    }
-
-    fn conflict(&self, path: &str, head: Option<&Head>) -> Error {
-        Error::VersionConflict {
-            path: path.to_owned(),
-            expected: self.expected.unwrap_or_default(),
-            current: head.map(Head::state),
-        }
     }
 
     /// The version that an earlier try of the same request made: the one after the expected version, with
     /// this content and author. Where no file was expected, the first one since the file was deleted last.
-    fn earlier_try(&self, head: &Head, hash: Option<&Hash>, file_type: Option<&str>) -> Option<(i32, Existing)> {
-        let before = match self.expected? {
+    fn earlier_try(
+        &self,
+        expected: Option<i32>,
+        head: &Head,
+        hash: Option<&Hash>,
+        file_type: Option<&str>,
+    ) -> Option<(i32, Existing)> {
+        let before = match expected? {
             0 => store::last_deletion(self.db, self.project, head.file_id)?,
             n => n,
         };
@@ -116,9 +130,12 @@ impl Change<'_> {
         content: Option<Content<'v>>,
         previous: Option<&Head>,
         snapshot_seq: i32,
-    ) -> NewVersion<'v> {
+    ) -> Result<NewVersion<'v>, Error> {
+        if !self.counted.replace(true) {
+            limit::count(self.caller, self.db, self.project)?;
+        }
         let now = backend::clock();
-        NewVersion {
+        Ok(NewVersion {
             project: self.project,
             file_id: previous.map_or_else(id::next_uuid, |head| head.file_id),
             id: id::next_uuid(),
@@ -130,18 +147,24 @@ impl Change<'_> {
             snapshot_seq,
             actor: self.caller.actor,
             at: previous.map_or(now, |head| now.max(head.updated_at)),
-        }
+        })
     }
 
-    /// Announces a version just written and answers with it.
-    fn written(&self, kind: &'static str, new: &NewVersion, version: i32, from_path: Option<&str>) -> Answer {
+    /// Announces a version just written.
+    fn written<'v>(
+        &self,
+        kind: &'static str,
+        new: NewVersion<'v>,
+        version: i32,
+        from_path: Option<&str>,
+    ) -> Version<'v> {
         if events::wanted() {
             let hash = new.content.map(|content| store::hex(&content.hash));
             let mut event = FileChanged::new(new.path, version, hash.as_deref(), new.actor, new.at);
             event.from_path = from_path;
             events::file_changed(self.project, kind, event);
         }
-        self.answer(Version {
+        Version {
             id: new.id,
             path: new.path,
             content: new.content,
@@ -150,175 +173,188 @@ impl Change<'_> {
             current: new.content.is_some(),
             created_by: new.actor,
             created_at: new.at,
-        })
+        }
     }
 
-    fn answer(&self, version: Version) -> Answer {
-        let hash = version.content.map(|content| store::hex(&content.hash));
-        self.call.row(&[
-            version.id.into(),
-            self.project.into(),
-            version.path.into(),
-            version.content.map_or(None::<&str>.into(), |content| content.value),
-            version.file_type.into(),
-            version.version.into(),
+    /// Saves content at a path.
+    pub fn save<T>(
+        &self,
+        Target { path, expected }: Target,
+        content: Content,
+        file_type: &str,
+        answer: impl FnOnce(Version) -> T,
+    ) -> Result<Option<T>, Error> {
+        let State { snapshot_seq, live } = self.state(path)?;
+        let hash = content.hash;
+        let existing = |version, Existing { id, created_by, created_at }, current| {
+            let content = Some(content);
+            Version { id, path, content, file_type, version, current, created_by, created_at }
+        };
+
+        if let Some(head) = live.as_ref().filter(|head| head.hash == Some(hash) && head.file_type == file_type) {
+            // Equal to what is there: nothing to save, whatever was expected.
+            let stored = store::matching(self.db, self.project, head.file_id, head.version, Some(&hash), None);
+            return Ok(stored.map(|stored| answer(existing(head.version, stored, true))));
+        }
+        let tombstone = if live.is_none() { self.tombstone(path) } else { None };
+        if !is_expected(expected, live.as_ref(), tombstone.as_ref()) {
+            let head = live.as_ref().or(tombstone.as_ref());
+            let earlier = head.and_then(|head| self.earlier_try(expected, head, Some(&hash), Some(file_type)));
+            return match earlier {
+                Some((version, stored)) => Ok(Some(answer(existing(version, stored, false)))),
+                None => Err(conflict(path, expected, head)),
+            };
+        }
+
+        let previous = live.as_ref().or(tombstone.as_ref());
+        let new = self.next(path, file_type, Some(content), previous, snapshot_seq)?;
+        let version = match (&live, &tombstone) {
+            (Some(head), _) => store::write_next(self.db, &new, head.version),
+            (None, Some(tombstone)) => store::write_moved(self.db, &new, tombstone.version),
+            (None, None) => store::write_first(self.db, &new),
+        };
+        let kind = if live.is_some() { "file:updated" } else { "file:created" };
+        Ok(version.map(|version| answer(self.written(kind, new, version, None))))
+    }
+
+    /// Deletes the file at a path.
+    pub fn delete<T>(
+        &self,
+        Target { path, expected }: Target,
+        answer: impl FnOnce(Version) -> T,
+    ) -> Result<Option<T>, Error> {
+        let State { snapshot_seq, live } = self.state(path)?;
+        let Some(head) = live else {
+            let tombstone = self.tombstone(path);
+            let earlier = tombstone.and_then(|head| {
+                let earlier = self.earlier_try(expected, &head, None, None)?;
+                Some((head, earlier))
+            });
+            let Some((head, (version, Existing { id, created_by, created_at }))) = earlier else {
+                return Err(Error::FileNotFound { project: self.project, path: path.to_owned() });
+            };
+            let (content, file_type, current) = (None, &*head.file_type, false);
+            return Ok(Some(answer(Version {
+                id,
+                path,
+                content,
+                file_type,
+                version,
+                current,
+                created_by,
+                created_at,
+            })));
+        };
+        if !is_expected(expected, Some(&head), None) {
+            return Err(conflict(path, expected, Some(&head)));
+        }
+        let new = self.next(path, &head.file_type, None, Some(&head), snapshot_seq)?;
+        let version = store::write_moved(self.db, &new, head.version);
+        Ok(version.map(|version| answer(self.written("file:deleted", new, version, None))))
+    }
+
+    /// Moves the file at a path to `to`, with new content and type if `edit` has them.
+    pub fn rename<T>(
+        &self,
+        Target { path: from, expected }: Target,
+        to: &str,
+        edit: Option<(Content, &str)>,
+        answer: impl FnOnce(Version) -> T,
+    ) -> Result<Option<T>, Error> {
+        let State { snapshot_seq, live } = self.state(from)?;
+        let Some(head) = live else {
+            return Err(Error::FileNotFound { project: self.project, path: from.to_owned() });
+        };
+        if !is_expected(expected, Some(&head), None) {
+            return Err(conflict(from, expected, Some(&head)));
+        }
+        let stored;
+        let (content, file_type) = match edit {
+            Some(edit) => edit,
+            None => {
+                stored = store::content(self.db, self.project, head.file_id, head.version);
+                let Some((text, hash)) = stored.as_deref().zip(head.hash) else { return Ok(None) };
+                (Content { text, hash, value: text.into() }, &*head.file_type)
+            }
+        };
+        if from == to {
+            let hash = Some(&content.hash);
+            let stored = store::matching(self.db, self.project, head.file_id, head.version, hash, None);
+            return Ok(stored.map(|Existing { id, created_by, created_at }| {
+                let (path, content, version) = (from, Some(content), head.version);
+                answer(Version { id, path, content, file_type, version, current: true, created_by, created_at })
+            }));
+        }
+        if let Some(taken) = store::live(self.db, self.project, to) {
+            return Err(Error::PathTaken { path: to.to_owned(), expected, current: taken.state() });
+        }
+        let new = self.next(to, file_type, Some(content), Some(&head), snapshot_seq)?;
+        let version = store::write_moved(self.db, &new, head.version);
+        Ok(version.map(|version| answer(self.written("file:moved", new, version, Some(from)))))
+    }
+
+    /// Saves the content and type of version `to` as the next version of the file that is, or was last, at a path.
+    pub fn revert<T>(&self, target: Target, to: i32, answer: impl FnOnce(Version) -> T) -> Result<Option<T>, Error> {
+        let path = || target.path.to_owned();
+        let live = self.state(target.path)?.live;
+        let head = live.or_else(|| self.tombstone(target.path));
+        let head = head.ok_or_else(|| Error::FileNotFound { project: self.project, path: path() })?;
+        let version = store::version(self.db, self.project, head.file_id, to);
+        let version =
+            version.ok_or_else(|| Error::FileVersionNotFound { project: self.project, path: path(), version: to })?;
+        let Some(text) = &version.content else {
+            return Err(Error::Invalid(format!("p_to_version {to} of file \"{}\" is its deletion", target.path)));
+        };
+        self.save(target, Content::new(text, None), &version.file_type, answer)
+    }
+
+    /// A version as a row of the view `project_files`.
+    pub fn row(&self, version: Version) -> Answer {
+        self.call.row(&version.columns(self.project))
+    }
+}
+
+impl Version<'_> {
+    /// Its columns in the view `project_files`.
+    pub fn columns(&self, project: Uuid) -> [Value; 14] {
+        let hash = self.hash();
+        [
+            self.id.into(),
+            project.into(),
+            self.path.into(),
+            self.content.map_or(None::<&str>.into(), |content| content.value),
+            self.file_type.into(),
+            self.version.into(),
             hash.as_deref().into(),
-            (version.content.map_or(0, |content| content.text.len()) as i32).into(),
-            version.current.into(),
-            version.content.is_none().into(),
-            version.created_by.into(),
-            version.created_by.into(),
-            version.created_at.into(),
-            version.created_at.into(),
-        ])
+            (self.content.map_or(0, |content| content.text.len()) as i32).into(),
+            self.current.into(),
+            self.content.is_none().into(),
+            self.created_by.into(),
+            self.created_by.into(),
+            self.created_at.into(),
+            self.created_at.into(),
+        ]
+    }
+
+    /// The content's hash in hexadecimal; `None` for a deletion.
+    pub fn hash(&self) -> Option<String> {
+        self.content.map(|content| store::hex(&content.hash))
     }
 }
 
-/// Saves content at a path.
-fn save(change: &Change, path: &str, content: Content, file_type: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(path)?;
-    let hash = content.hash;
-    let existing = |version, stored: Existing, current| {
-        let Existing { id, created_by, created_at } = stored;
-        let content = Some(content);
-        change.answer(Version { id, path, content, file_type, version, current, created_by, created_at })
-    };
-
-    if let Some(head) = live.as_ref().filter(|head| head.hash == Some(hash) && head.file_type == file_type) {
-        // Equal to what is there: nothing to save, whatever was expected.
-        let stored = store::matching(change.db, change.project, head.file_id, head.version, Some(&hash), None);
-        return Ok(stored.map(|stored| existing(head.version, stored, true)));
+/// Whether the file's state is the one the client expects.
+fn is_expected(expected: Option<i32>, live: Option<&Head>, tombstone: Option<&Head>) -> bool {
+    match expected {
+        None => true,
+        Some(0) => live.is_none(),
+        Some(n) => live.or(tombstone).is_some_and(|head| head.version == n),
     }
-    let tombstone = if live.is_none() { change.tombstone(path) } else { None };
-    if !change.is_expected(live.as_ref(), tombstone.as_ref()) {
-        let head = live.as_ref().or(tombstone.as_ref());
-        let earlier = head.and_then(|head| change.earlier_try(head, Some(&hash), Some(file_type)));
-        return match earlier {
-            Some((version, stored)) => Ok(Some(existing(version, stored, false))),
-            None => Err(change.conflict(path, head)),
-        };
-    }
-
-    let previous = live.as_ref().or(tombstone.as_ref());
-    let new = change.next(path, file_type, Some(content), previous, snapshot_seq);
-    let version = match (&live, &tombstone) {
-        (Some(head), _) => store::write_next(change.db, &new, head.version),
-        (None, Some(tombstone)) => store::write_moved(change.db, &new, tombstone.version),
-        (None, None) => store::write_first(change.db, &new),
-    };
-    let kind = if live.is_some() { "file:updated" } else { "file:created" };
-    Ok(version.map(|version| change.written(kind, &new, version, None)))
 }
 
-/// Deletes the file at a path.
-fn delete(change: &Change, path: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(path)?;
-    let Some(head) = live else {
-        let tombstone = change.tombstone(path);
-        let earlier = tombstone.as_ref().and_then(|head| Some((head, change.earlier_try(head, None, None)?)));
-        let Some((head, (version, Existing { id, created_by, created_at }))) = earlier else {
-            let path = path.to_owned();
-            return Err(Error::FileNotFound { project: change.project, path });
-        };
-        let file_type = &head.file_type;
-        let (content, current) = (None, false);
-        return Ok(Some(change.answer(Version {
-            id,
-            path,
-            content,
-            file_type,
-            version,
-            current,
-            created_by,
-            created_at,
-        })));
-    };
-    if !change.is_expected(Some(&head), None) {
-        return Err(change.conflict(path, Some(&head)));
-    }
-    let new = change.next(path, &head.file_type, None, Some(&head), snapshot_seq);
-    let version = store::write_moved(change.db, &new, head.version);
-    Ok(version.map(|version| change.written("file:deleted", &new, version, None)))
-}
-
-/// Moves the file at `from` to `to`.
-fn rename(change: &Change, from: &str, to: &str) -> Result<Option<Answer>, Error> {
-    let State { snapshot_seq, live } = change.state(from)?;
-    let Some(head) = live else {
-        return Err(Error::FileNotFound { project: change.project, path: from.to_owned() });
-    };
-    if !change.is_expected(Some(&head), None) {
-        return Err(change.conflict(from, Some(&head)));
-    }
-    let text = store::content(change.db, change.project, head.file_id, head.version);
-    let Some((text, hash)) = text.as_deref().zip(head.hash) else { return Ok(None) };
-    let content = Content { text, hash, value: text.into() };
-    if from == to {
-        let stored = store::matching(change.db, change.project, head.file_id, head.version, Some(&hash), None);
-        return Ok(stored.map(|Existing { id, created_by, created_at }| {
-            let (path, content, file_type, version) = (from, Some(content), &*head.file_type, head.version);
-            change.answer(Version { id, path, content, file_type, version, current: true, created_by, created_at })
-        }));
-    }
-    if let Some(taken) = store::live(change.db, change.project, to) {
-        return Err(Error::PathTaken { path: to.to_owned(), expected: change.expected, current: taken.state() });
-    }
-    let new = change.next(to, &head.file_type, Some(content), Some(&head), snapshot_seq);
-    let version = store::write_moved(change.db, &new, head.version);
-    Ok(version.map(|version| change.written("file:moved", &new, version, Some(from))))
-}
-
-/// See the COMMENT in `sql/files.sql`.
-#[pg_extern(sql = false)]
-fn atomic_upsert_project_file(
-    project: Option<Uuid>,
-    path: Option<&str>,
-    content: Option<&str>,
-    file_type: Option<&str>,
-    expected: Option<i32>,
-    fcinfo: pg_sys::FunctionCallInfo,
-) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let project = input::project(project, "project_uuid")?;
-        let path = input::file_path(path, "p_file_path")?;
-        let content = input::content(content, "p_content")?;
-        let file_type = input::file_type(file_type, "p_file_type")?;
-        let expected = input::expected_version(expected, "expected_version")?;
-        let content = Content { text: content, hash: Sha256::digest(content).into(), value: call.text_argument(2) };
-        change(call, project, &[path], expected, |change| save(change, path, content, file_type))
-    })
-}
-
-/// See the COMMENT in `sql/files.sql`.
-#[pg_extern(sql = false)]
-fn delete_project_file(
-    project: Option<Uuid>,
-    path: Option<&str>,
-    expected: Option<i32>,
-    fcinfo: pg_sys::FunctionCallInfo,
-) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let project = input::project(project, "p_project_id")?;
-        let path = input::file_path(path, "p_file_path")?;
-        let expected = input::expected_version(expected, "p_expected_version")?;
-        change(call, project, &[path], expected, |change| delete(change, path))
-    })
-}
-
-/// See the COMMENT in `sql/files.sql`.
-#[pg_extern(sql = false)]
-fn move_project_file(
-    project: Option<Uuid>,
-    from: Option<&str>,
-    to: Option<&str>,
-    expected: Option<i32>,
-    fcinfo: pg_sys::FunctionCallInfo,
-) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let project = input::project(project, "p_project_id")?;
-        let from = input::file_path(from, "p_from_path")?;
-        let to = input::file_path(to, "p_to_path")?;
-        let expected = input::expected_version(expected, "p_expected_version")?;
-        change(call, project, &[from, to], expected, |change| rename(change, from, to))
+pub fn conflict(path: &str, expected: Option<i32>, head: Option<&Head>) -> Error {
+    Error::VersionConflict(Conflict {
+        path: path.to_owned(),
+        expected: expected.unwrap_or_default(),
+        current: head.map(Head::state),
     })
 }

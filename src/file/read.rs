@@ -30,6 +30,8 @@ macro_rules! file_at_path {
     };
 }
 
+pub(super) use file_at_path;
+
 fn current(db: &Db, project: Uuid, path: &str) -> Result<Answer, Error> {
     static CURRENT: Statement = Statement::new(
         "SELECT f FROM {s}.project_files f

@@ -188,17 +188,29 @@ pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
     (!rows.is_empty()).then(|| rows.value(0, 1))
 }
 
-/// Content of a version.
-pub fn content(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<String> {
-    static CONTENT: Statement = Statement::new(concat!(
+/// What a version holds.
+pub struct Held {
+    /// `None` for a deletion.
+    pub content: Option<String>,
+    pub file_type: String,
+}
+
+/// Content and type of a version.
+pub fn version(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<Held> {
+    static VERSION: Statement = Statement::new(concat!(
         "SELECT ",
         content_of!("v"),
-        " FROM {s}.project_file_versions v",
+        ", v.file_type FROM {s}.project_file_versions v",
         join_bases!("v"),
         "WHERE v.project_id = $1 AND v.file_id = $2 AND v.version = $3",
     ));
-    let rows = db.run(&CONTENT, &[project.into(), file_id.into(), version.into()]);
-    if rows.is_empty() { None } else { rows.get(0, 1) }
+    let rows = db.run(&VERSION, &[project.into(), file_id.into(), version.into()]);
+    (!rows.is_empty()).then(|| Held { content: rows.get(0, 1), file_type: rows.value(0, 2) })
+}
+
+/// Content of a version.
+pub fn content(db: &Db, project: Uuid, file_id: Uuid, number: i32) -> Option<String> {
+    version(db, project, file_id, number)?.content
 }
 
 macro_rules! head_then_version {

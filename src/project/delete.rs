@@ -10,7 +10,7 @@ use crate::held::Held;
 use crate::input;
 
 /// Everything of a project, children first.
-static DELETIONS: [Statement; 8] = [
+static DELETIONS: [Statement; 9] = [
     Statement::new(
         "DELETE FROM {s}.project_file_versions v
           USING {s}.project_file_heads h
@@ -22,6 +22,7 @@ static DELETIONS: [Statement; 8] = [
     Statement::new("DELETE FROM {s}.project_build_metrics WHERE project_id = $1"),
     Statement::new("DELETE FROM {s}.project_members WHERE project_id = $1"),
     Statement::new("DELETE FROM {s}.project_idempotency_keys WHERE project_id = $1"),
+    Statement::new("DELETE FROM {s}.rate_limits WHERE project_id = $1"),
     Statement::new("DELETE FROM {s}.projects WHERE id = $1"),
 ];
 

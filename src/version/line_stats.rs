@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use imara_diff::{Algorithm, Diff, InternedInput};
 use pgrx::Uuid;
 
 use crate::backend::{Db, Statement};
+use crate::text;
 
 /// Totals over all changed files.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -21,9 +21,7 @@ pub struct Compared(HashMap<(Uuid, i32, i32), (i64, i64)>);
 
 /// Lines added and removed to make `new` of `old`.
 pub fn lines(old: &str, new: &str) -> (i64, i64) {
-    let input = InternedInput::new(old, new);
-    let diff = Diff::compute(Algorithm::Histogram, &input);
-    (diff.count_additions().into(), diff.count_removals().into())
+    text::count_lines(old, new)
 }
 
 /// Compares the files as they are now with those at snapshot `parent` (0: no files). What `compared` knows is

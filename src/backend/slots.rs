@@ -1,0 +1,94 @@
+//! State that savers share without meeting: each takes a row that nobody else holds, or adds one.
+//!
+//! No query can do this. Under fixed snapshots it would fail on rows that changed since, under SERIALIZABLE the reads
+//! themselves would make transactions fail, and locking a row that another saver holds would wait.
+
+use core::ffi::CStr;
+
+use pgrx::{Uuid, pg_sys};
+
+use super::lookup::{begin_scan, equal_to};
+use super::{Db, Timestamp, Value};
+
+const INDEX: &CStr = c"rate_limits_project_id_actor";
+/// Columns of the table.
+const COLUMNS: usize = 3;
+
+/// Calls `decide` with the latest moment in any slot of an actor in a project, also in slots of transactions that have
+/// not ended, and puts the moment it answers into a free slot. Other free slots go away.
+pub fn in_free_slot<E>(
+    db: &Db,
+    project: Uuid,
+    actor: Uuid,
+    decide: impl FnOnce(Option<Timestamp>) -> Result<Timestamp, E>,
+) -> Result<(), E> {
+    unsafe {
+        let index = pg_sys::get_relname_relid(INDEX.as_ptr(), db.namespace);
+        assert!(index != pg_sys::InvalidOid, "no index {INDEX:?}");
+        let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+        let index = pg_sys::index_open(index, lock);
+        let table = pg_sys::table_open((*(*index).rd_index).indrelid, lock);
+        // What this transaction did before is seen, and may be undone.
+        pg_sys::CommandCounterIncrement();
+
+        let slots = Slots::read(table, index, [project.into(), actor.into()]);
+        let result = decide(slots.latest).map(|moment| {
+            slots.free.iter().for_each(|&slot| remove(table, slot));
+            insert(table, [project.into(), actor.into(), moment.into()]);
+        });
+        pg_sys::index_close(index, pg_sys::NoLock as _);
+        pg_sys::table_close(table, pg_sys::NoLock as _);
+        result
+    }
+}
+
+struct Slots {
+    latest: Option<Timestamp>,
+    free: Vec<pg_sys::ItemPointerData>,
+}
+
+impl Slots {
+    unsafe fn read(table: pg_sys::Relation, index: pg_sys::Relation, key: [Value; 2]) -> Slots {
+        unsafe {
+            // It shows what is not committed, and says so: no snapshot of a transaction's, so none that is fixed.
+            let mut dirty: pg_sys::SnapshotData = core::mem::zeroed();
+            dirty.snapshot_type = pg_sys::SnapshotType::SNAPSHOT_DIRTY;
+            let mut conditions = equal_to::<2>(&key);
+            let scan = begin_scan(table, index, &mut dirty, &mut conditions);
+            let row = pg_sys::table_slot_create(table, core::ptr::null_mut());
+            let mut slots = Slots { latest: None, free: Vec::new() };
+            while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, row) {
+                let mut is_null = false;
+                let moment = pg_sys::slot_getattr(row, COLUMNS as _, &mut is_null);
+                slots.latest = slots.latest.max(Some(Timestamp(moment.value() as i64)));
+                let held = |xid| xid != pg_sys::InvalidTransactionId;
+                if !(held(dirty.xmin) || held(dirty.xmax)) {
+                    slots.free.push((*row).tts_tid);
+                }
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(row);
+            pg_sys::index_endscan(scan);
+            slots
+        }
+    }
+}
+
+/// Removes a slot unless another transaction holds it by now.
+unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
+    unsafe {
+        let command = pg_sys::GetCurrentCommandId(true);
+        let mut failure: pg_sys::TM_FailureData = core::mem::zeroed();
+        pg_sys::heap_delete(table, &mut slot, command, core::ptr::null_mut(), false, &mut failure, false);
+    }
+}
+
+unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS]) {
+    unsafe {
+        let mut datums = columns.map(|column| column.datum.unwrap_or(pg_sys::Datum::null()));
+        let mut nulls = [false; COLUMNS];
+        let row = pg_sys::heap_form_tuple((*table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
+        // Writes index entries as well, for any table whose indexes have plain columns.
+        pg_sys::CatalogTupleInsert(table, row);
+        pg_sys::heap_freetuple(row);
+    }
+}

@@ -1,0 +1,138 @@
+//! The change feed: every committed version of a project's files, in an order that never puts one before a place a
+//! reader has passed.
+//!
+//! Rows are in the order of the transactions that wrote them, and shown once every transaction that began writing
+//! before them has ended: `change_xid < pg_snapshot_xmin(pg_current_snapshot())`. Whatever commits later has a
+//! greater id than all that were shown.
+
+use std::fmt;
+use std::str::FromStr;
+
+use pgrx::prelude::*;
+use pgrx::{Uuid, pg_sys};
+
+use crate::backend::{self, Answer, Call, Db, ResultSet, Statement, Value, connect};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::id::abridged;
+use crate::input;
+
+/// Most rows of one page.
+const MAX_PAGE: i32 = 10_000;
+
+/// A place in the feed: right after a version, in the cluster whose transactions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    system: u64,
+    xid: u64,
+    file: u128,
+    version: i32,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}.{:032x}.{:x}", self.system, self.xid, self.file, self.version)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let [system, xid, file, version] = parts[..] else { return Err(()) };
+        let number = |part: &str| if part.starts_with('+') { None } else { u64::from_str_radix(part, 16).ok() };
+        let cursor = Cursor {
+            system: number(system).ok_or(())?,
+            xid: number(xid).ok_or(())?,
+            file: u128::from_str_radix(file, 16).map_err(|_| ())?,
+            version: number(version).and_then(|version| version.try_into().ok()).ok_or(())?,
+        };
+        // One spelling only, so that cursors can be compared as texts.
+        if cursor.to_string() == text { Ok(cursor) } else { Err(()) }
+    }
+}
+
+/// The place that a client gives, or the feed's beginning.
+fn start(text: Option<&str>) -> Result<Cursor, Error> {
+    let system = backend::system_identifier();
+    let Some(text) = text else { return Ok(Cursor { system, xid: 0, file: 0, version: 0 }) };
+    let cursor: Cursor = text.parse().map_err(|()| {
+        Error::ForeignCursor(format!("p_after \"{}\" is no cursor of get_project_changes", abridged(text)))
+    })?;
+    if cursor.system != system {
+        return Err(Error::ForeignCursor("p_after is from another database cluster".to_owned()));
+    }
+    // A standby may be behind the server that gave the cursor; a server that is behind its own was restored.
+    if cursor.xid >= backend::next_xid() && !backend::is_standby() {
+        return Err(Error::ForeignCursor("p_after lies ahead of everything this server wrote".to_owned()));
+    }
+    Ok(cursor)
+}
+
+fn page(db: &Db, project: Uuid, after: Cursor, limit: i32, push: impl Fn(&[Value])) {
+    static PAGE: Statement = Statement::new(
+        "SELECT v.change_xid::text, v.file_id, v.version, v.file_path, v.file_type,
+                pg_catalog.encode(v.content_hash, 'hex'), v.size_bytes, v.is_deleted, v.created_by, v.created_at
+           FROM {s}.project_file_versions v
+          WHERE v.project_id = $1
+            AND v.change_xid >= $2
+            AND (v.change_xid, v.file_id, v.version) > ($2, $3, $4)
+            AND v.change_xid < pg_snapshot_xmin(pg_current_snapshot())
+          ORDER BY v.change_xid, v.file_id, v.version
+          LIMIT $5",
+    );
+    let file = Uuid::from_bytes(after.file.to_be_bytes());
+    let args = [project.into(), Value::xid8(after.xid), file.into(), after.version.into(), i64::from(limit).into()];
+    let rows = db.read(&PAGE, &args);
+    for row in 0..rows.len() {
+        let xid: String = rows.value(row, 1);
+        let file: Uuid = rows.value(row, 2);
+        let cursor = Cursor {
+            system: after.system,
+            xid: xid.parse().expect("a transaction id"),
+            file: u128::from_be_bytes(*file.as_bytes()),
+            version: rows.value(row, 3),
+        };
+        let mut columns = rows.columns(row);
+        let cursor = cursor.to_string();
+        columns[0] = cursor.as_str().into();
+        push(&columns);
+    }
+}
+
+/// See the COMMENT in `sql/files.sql`.
+#[pg_extern(sql = false)]
+fn get_project_changes(
+    project: Option<Uuid>,
+    after: Option<&str>,
+    limit: Option<i32>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Answer {
+    Call::answer(fcinfo, |call| {
+        let project = input::project(project, "p_project_id")?;
+        let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
+        let after = start(after)?;
+        Caller::reading(call, project)?;
+        connect(call, |db| {
+            let rows = ResultSet::begin(call);
+            page(db, project, after, limit, |columns| rows.push(columns));
+            Ok(rows.done())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_have_one_spelling() {
+        let cursor = Cursor { system: 7_423_001_122_334_455_667, xid: 4_294_968_000, file: 77, version: 12 };
+        let text = cursor.to_string();
+        assert_eq!(text.parse(), Ok(cursor));
+        for wrong in ["", ".", "a.b", &text.to_uppercase(), &format!("0{text}"), &format!("{text}.0"), "1.2.3.4"] {
+            assert!(wrong == text || wrong.parse::<Cursor>().is_err(), "{wrong}");
+        }
+    }
+}

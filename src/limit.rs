@@ -1,0 +1,88 @@
+//! How often an actor may save in a project: the generic cell rate algorithm (GCRA, ITU-T I.371).
+//!
+//! Its state is one moment, when the saves made so far will have been paid off at the allowed rate. It lies in slots,
+//! of which a save uses whichever is free: two saves never wait for each other's, nor fail because of it.
+
+use pgrx::Uuid;
+
+use crate::backend::{self, Db, Timestamp};
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::settings::{SAVE_BURST, SAVE_RATE};
+
+/// Counts a save that is about to be written against its actor's rate; PT429 when it comes too early. A transaction
+/// that rolls back has counted nothing.
+pub fn count(caller: Caller, db: &Db, project: Uuid) -> Result<(), Error> {
+    let (Some(actor), rate @ 1.., false) = (caller.actor, SAVE_RATE.get(), caller.privileged) else { return Ok(()) };
+    let now = backend::clock();
+    let decide = |paid_off: Option<Timestamp>| {
+        admit(now, paid_off, rate, SAVE_BURST.get()).map_err(|wait| {
+            let retry_after_ms = (wait + 999) / 1000;
+            Error::RateLimited { project, retry_after_ms }
+        })
+    };
+    backend::in_free_slot(db, project, actor, decide)
+}
+
+/// When everything is paid off after one more save; else the microseconds to wait.
+fn admit(now: Timestamp, paid_off: Option<Timestamp>, rate: i32, burst: i32) -> Result<Timestamp, i64> {
+    let interval = 1_000_000 / i64::from(rate);
+    let most = interval * i64::from(burst);
+    // A clock set back, or a limit lowered, must not lock anybody out for longer than an empty burst does.
+    let paid_off = paid_off.map_or(now.0, |moment| moment.0.clamp(now.0, now.0 + most));
+    let next = paid_off + interval;
+    if next - now.0 <= most { Ok(Timestamp(next)) } else { Err(next - now.0 - most) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let mut paid_off = None;
+        for _ in 0..5 {
+            paid_off = Some(admit(Timestamp(0), paid_off, 10, 5).expect("within the burst"));
+        }
+        assert_eq!(admit(Timestamp(0), paid_off, 10, 5), Err(100_000));
+        assert_eq!(admit(Timestamp(99_999), paid_off, 10, 5), Err(1));
+        let next = admit(Timestamp(100_000), paid_off, 10, 5).expect("one interval later");
+        assert_eq!(admit(Timestamp(100_000), Some(next), 10, 5), Err(100_000));
+    }
+
+    #[test]
+    fn after_a_pause_the_burst_is_full_again_and_no_fuller() {
+        let later = Timestamp(3_600_000_000);
+        let mut paid_off = admit(Timestamp(0), None, 20, 3).ok();
+        for _ in 0..3 {
+            paid_off = Some(admit(later, paid_off, 20, 3).expect("within the burst"));
+        }
+        assert!(admit(later, paid_off, 20, 3).is_err());
+    }
+
+    proptest! {
+        /// In any stretch of time no more than the burst and what the rate allows, and who waits as told is let in.
+        #[test]
+        fn no_stretch_has_more(rate in 1..2_000, burst in 1..50, pauses in prop::collection::vec(0_i64..200_000, 1..200)) {
+            let (mut now, mut paid_off, mut admitted) = (0, None, Vec::new());
+            for pause in pauses {
+                now += pause;
+                match admit(Timestamp(now), paid_off, rate, burst) {
+                    Ok(next) => {
+                        paid_off = Some(next);
+                        admitted.push(now);
+                    }
+                    Err(wait) => prop_assert!(admit(Timestamp(now + wait), paid_off, rate, burst).is_ok()),
+                }
+            }
+            let interval = 1_000_000 / i64::from(rate);
+            for (i, from) in admitted.iter().enumerate() {
+                for (j, to) in admitted.iter().enumerate().skip(i) {
+                    prop_assert!(((j - i) as i64) < i64::from(burst) + (to - from) / interval + 1);
+                }
+            }
+        }
+    }
+}
