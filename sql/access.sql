@@ -73,7 +73,8 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', v_schema, p_role);
     EXECUTE format('GRANT SELECT ON %1$I.projects, %1$I.project_members, %1$I.project_build_metrics,'
                    ' %1$I.project_ai_time_sessions, %1$I.project_versions, %1$I.project_file_heads,'
-                   ' %1$I.project_file_versions, %1$I.project_files, %1$I.project_storage TO %2$I', v_schema, p_role);
+                   ' %1$I.project_file_versions, %1$I.project_files, %1$I.project_storage,'
+                   ' %1$I.file_operation_metrics TO %2$I', v_schema, p_role);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.project_files TO %I', v_schema, p_role);
     FOR v_function IN
         SELECT d.objid

@@ -38,7 +38,8 @@ extension_sql_file!("../sql/versions.sql", name = "versions", requires = ["build
 extension_sql_file!("../sql/files.sql", name = "files", requires = ["versions"]);
 extension_sql_file!("../sql/integrity.sql", name = "integrity", requires = ["files"]);
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["integrity"]);
-extension_sql_file!("../sql/access.sql", name = "access", requires = ["retention"], finalize);
+extension_sql_file!("../sql/monitoring.sql", name = "monitoring", requires = ["retention"]);
+extension_sql_file!("../sql/access.sql", name = "access", requires = ["monitoring"], finalize);
 
 /// Called once when a backend loads the library.
 #[pg_guard]

@@ -3,6 +3,7 @@
 //! Connects as the libpq environment says, as a superuser; every test makes a database of its own and drops it.
 //! A test waits for what it can see (`pg_stat_activity`, `pg_locks`), never for time to pass.
 
+mod batches;
 mod builds;
 mod calls;
 mod claims;
@@ -12,12 +13,15 @@ mod death;
 mod dump;
 mod errors;
 mod events;
+mod feed;
 mod foreign_code;
 mod hostile_names;
 mod integrity;
 mod invariants;
+mod limits;
 mod locks;
 mod members;
+mod merging;
 mod model;
 mod privileges;
 mod reading;
@@ -30,3 +34,4 @@ mod skippers;
 mod stored;
 mod storm;
 mod support;
+mod view_writes;

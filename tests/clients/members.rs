@@ -16,6 +16,11 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("atomic_upsert_project_file", "editor", "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'x', 'text')"),
     ("delete_project_file", "editor", "SELECT versioned.delete_project_file('{p}', 'a')"),
     ("move_project_file", "editor", "SELECT versioned.move_project_file('{p}', 'a', 'b')"),
+    ("atomic_upsert_project_files", "editor", "SELECT versioned.atomic_upsert_project_files('{p}', '[]')"),
+    ("revert_project_file", "editor", "SELECT versioned.revert_project_file('{p}', 'a', 1)"),
+    ("merge_project_file", "editor", "SELECT versioned.merge_project_file('{p}', 'a', 'x', 1)"),
+    ("diff_project_file", "viewer", "SELECT versioned.diff_project_file('{p}', 'a', 1)"),
+    ("get_project_changes", "viewer", "SELECT versioned.get_project_changes('{p}')"),
     ("get_current_project_files", "viewer", "SELECT versioned.get_current_project_files('{p}')"),
     ("get_project_file", "viewer", "SELECT versioned.get_project_file('{p}', 'a')"),
     ("get_project_file_history", "viewer", "SELECT versioned.get_project_file_history('{p}', 'a')"),
@@ -32,8 +37,9 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("delete_project", "owner", "SELECT versioned.delete_project('{p}')"),
 ];
 
-/// Functions of a project's id that tell nothing about it, or only yes and no.
-const OPEN: &[&str] = &["project_lock_key", "file_lock_key", "can_read_project", "stored_content"];
+/// Functions of a project's id that tell nothing about it, or only yes and no, and the one that answers its refusals.
+const OPEN: &[&str] =
+    &["project_lock_key", "file_lock_key", "can_read_project", "stored_content", "upsert_project_file"];
 
 struct Project {
     id: Uuid,

@@ -191,7 +191,12 @@ pub struct Database {
 impl Database {
     pub fn new(test: &str) -> Database {
         let database = Database::bare(test);
-        database.connect().run("CREATE SCHEMA versioned; CREATE EXTENSION pg_versioned SCHEMA versioned");
+        // Saves are counted, but no limit is in the way of a test that does not set one.
+        database.connect().run(&format!(
+            "CREATE SCHEMA versioned; CREATE EXTENSION pg_versioned SCHEMA versioned;
+             ALTER DATABASE {0} SET pg_versioned.save_rate = 1000000; ALTER DATABASE {0} SET pg_versioned.save_burst = 1000000",
+            database.name
+        ));
         database
     }
 

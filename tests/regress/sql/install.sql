@@ -85,7 +85,8 @@ SELECT c.relname AS without_row_level_security
 -- Who may use it
 --
 -- Whatever the default privileges say, nobody but the owner has a privilege that CREATE EXTENSION did not
--- mean: authenticated and service_role may read, under row level security, and call the functions.
+-- mean: authenticated and service_role may read, under row level security, call the functions, and write through the
+-- view project_files.
 CREATE TEMP VIEW privilege AS
 SELECT c.relname AS object, 'relation' AS kind, a.grantee, a.privilege_type, a.is_grantable
   FROM member JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid,
@@ -105,13 +106,15 @@ SELECT object COLLATE "C" AS object, privilege_type,
  ORDER BY 1, 2;
 
 SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantable,
-       count(*) = (SELECT count(*) - 2 FROM member WHERE classid = 'pg_proc'::regclass) AS all_but_two
+       count(*) = (SELECT count(*)
+                     FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
+                    WHERE p.proname <> 'grant_versioned_access' AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
  GROUP BY 1, 2, 3
  ORDER BY 1;
 
--- The two are for the owner of the extension alone.
+-- The owner of the extension alone gives access; nobody calls trigger functions.
 SELECT p.proname COLLATE "C" AS owners_only
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE NOT EXISTS (SELECT FROM privilege WHERE kind = 'function' AND object = p.proname)
@@ -126,7 +129,7 @@ SELECT count(*) AS others
 -- Backup
 --
 -- pg_dump leaves out what belongs to an extension, except tables that are registered with it. All are, and
--- so is the sequence.
+-- so is the sequence; only what is used up of the rate limits need not outlive a server.
 SELECT pg_describe_object(classid, objid, 0) AS data_not_dumped
   FROM member JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid
  WHERE c.relkind IN ('r', 'S')

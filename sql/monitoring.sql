@@ -1,0 +1,54 @@
+-- What operators watch: how much is saved, and who waits for whom.
+
+CREATE VIEW @extschema@.file_operation_metrics WITH (security_invoker = true) AS
+SELECT pg_catalog.date_trunc('hour', o.created_at, 'UTC') AS hour,
+       o.project_id,
+       pg_catalog.count(*) AS operations,
+       pg_catalog.count(*) FILTER (WHERE o.is_create) AS creates,
+       pg_catalog.count(*) FILTER (WHERE NOT (o.is_create OR o.is_deleted)) AS updates,
+       pg_catalog.count(*) FILTER (WHERE o.is_deleted) AS deletes,
+       pg_catalog.round(pg_catalog.avg(o.size_bytes) FILTER (WHERE NOT o.is_deleted)) AS average_size,
+       pg_catalog.max(o.version) AS highest_version
+  FROM (SELECT v.project_id, v.created_at, v.size_bytes, v.version, v.is_deleted,
+               NOT v.is_deleted AND COALESCE(pg_catalog.lag(v.is_deleted) OVER history, v.version = 1) AS is_create
+          FROM @extschema@.project_file_versions v
+        WINDOW history AS (PARTITION BY v.project_id, v.file_id ORDER BY v.version)) o
+ GROUP BY 1, 2;
+COMMENT ON VIEW @extschema@.file_operation_metrics IS
+    'File versions saved per hour (UTC) and project: all, first ones and those after a deletion (creates), deletions, the others (updates, moves included), average bytes of content, highest version number. Pruned versions are not counted. Read it under row level security.';
+
+CREATE VIEW @extschema@.versioning_locks WITH (security_invoker = true) AS
+WITH locks AS (
+    SELECT l.pid, l.mode, l.granted, l.waitstart, (l.classid::bigint << 32) | l.objid::bigint AS key
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+     WHERE l.locktype = 'advisory' AND l.objsubid = 1
+), project_locks AS (
+    SELECT l.pid, l.key, p.id AS project_id
+      FROM locks l
+      JOIN @extschema@.projects p ON @extschema@.project_lock_key(p.id) = l.key
+)
+SELECT l.pid,
+       CASE WHEN p.project_id IS NULL THEN 'file' ELSE 'project' END AS kind,
+       COALESCE(p.project_id, f.project_id) AS project_id,
+       f.file_path,
+       CASE l.mode WHEN 'ShareLock' THEN 'shared' ELSE 'exclusive' END AS mode,
+       l.granted,
+       COALESCE(l.waitstart, a.xact_start) AS since,
+       CASE WHEN l.granted THEN '{}' ELSE pg_catalog.pg_blocking_pids(l.pid) END AS blocked_by,
+       a.usename AS role,
+       a.application_name,
+       a.state
+  FROM locks l
+  LEFT JOIN project_locks p ON p.pid = l.pid AND p.key = l.key
+  LEFT JOIN LATERAL (
+       SELECT h.project_id, h.file_path
+         FROM project_locks held
+         JOIN @extschema@.project_file_heads h ON h.project_id = held.project_id
+        WHERE p.key IS NULL AND held.pid = l.pid
+          AND @extschema@.file_lock_key(h.project_id, h.file_path) = l.key
+        LIMIT 1) f ON true
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+ WHERE EXISTS (SELECT FROM project_locks held WHERE held.pid = l.pid);
+COMMENT ON VIEW @extschema@.versioning_locks IS
+    'Who holds or waits for which project or file, since when (waiting: since it began to wait; holding: since its transaction began), and behind whom. A file that is being created has no path here yet, nor have other advisory locks of the same transactions. For roles that see all projects and pg_stat_activity; reads every path of the projects locked.';
