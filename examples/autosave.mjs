@@ -49,8 +49,10 @@ export class Autosave {
     #options;
     /** What the editor shows. */
     #text;
-    /** What was saved last, null when that is not known. */
-    /** @type {string | null} */
+    /**
+     * What the file had when #text was last brought up to it; null when that is not known.
+     * @type {string | null}
+     */
     #saved;
     /** The version that #text is an edit of. */
     #version;
@@ -67,7 +69,7 @@ export class Autosave {
     constructor(options) {
         this.#options = { delay: 1_000, maxDelay: 10_000, retryDelay: 500, ...options };
         this.#text = options.content;
-        this.#saved = options.version === 0 ? null : options.content;
+        this.#saved = options.content;
         this.#version = options.version;
     }
 

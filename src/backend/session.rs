@@ -82,9 +82,12 @@ pub fn json_time(time: Timestamp) -> String {
     }
 }
 
-/// The transaction's id, which a writing transaction has anyway.
+/// The transaction's id, which a writing transaction has anyway. 25006 where nothing can be written.
 pub fn current_xid() -> u64 {
-    unsafe { pg_sys::GetTopFullTransactionId().value }
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
+        pg_sys::GetTopFullTransactionId().value
+    }
 }
 
 /// The id that the next transaction will have.

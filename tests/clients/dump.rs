@@ -13,7 +13,7 @@ use crate::invariants::{self, everything};
 use crate::support::{Database, Session, refused};
 
 /// A program of the server's version.
-fn program(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     let bindir = env::var("VERSIONED_BINDIR").unwrap_or_else(|_| {
         let config = env::var("PGRX_PG_CONFIG_PATH").unwrap_or_else(|_| "pg_config".into());
         let output = Command::new(config).arg("--bindir").output().expect("pg_config runs, or VERSIONED_BINDIR is set");
@@ -28,7 +28,7 @@ fn program(name: &str) -> Command {
 
 /// Neither errors nor warnings.
 #[track_caller]
-fn silent(what: &str, output: Output) {
+pub fn silent(what: &str, output: Output) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{what}: {}: {errors}", output.status);
 }
@@ -83,17 +83,22 @@ fn populate(db: &Database) -> Life {
     Life { owner, viewer, busy, version, metrics }
 }
 
-/// Everything of the two databases that must be equal.
-fn state(db: &Database) -> Vec<String> {
-    let mut admin = db.connect();
-    // The transactions are the cluster's own, and what is used up of limits is not worth a dump.
+/// All rows that a dump brings over: not the transactions, which are the cluster's own, nor what is used up of limits.
+fn rows(admin: &mut Session) -> Vec<String> {
     let own = ["versioned.project_file_versions ", "versioned.rate_limits "];
-    let mut state = everything(&mut admin);
-    state.retain(|row| !own.iter().any(|table| row.starts_with(table)));
-    state.extend(admin.column::<String>(
+    let mut rows = everything(admin);
+    rows.retain(|row| !own.iter().any(|table| row.starts_with(table)));
+    rows.extend(admin.column::<String>(
         "SELECT (to_jsonb(v) - 'change_xid')::text FROM versioned.project_file_versions v ORDER BY 1",
         &[],
     ));
+    rows
+}
+
+/// Everything of the two databases that must be equal.
+fn state(db: &Database) -> Vec<String> {
+    let mut admin = db.connect();
+    let mut state = rows(&mut admin);
     state.extend(admin.column::<String>(
         "SELECT c.relname || ' ' || coalesce(c.relacl::text, 'default') || ' ' || c.relrowsecurity FROM pg_class c
           WHERE c.relnamespace = 'versioned'::regnamespace AND c.relkind IN ('r', 'v') ORDER BY 1",
@@ -208,7 +213,7 @@ fn a_restored_database_is_the_same_and_goes_on() {
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"])
         .arg(dump("data"));
     silent("data", command.output().expect("the restore runs"));
-    assert_eq!(everything(&mut restored.connect()), everything(&mut db.connect()));
+    assert_eq!(rows(&mut restored.connect()), rows(&mut db.connect()));
     goes_on(&restored, &life);
     fs::remove_dir_all(directory).expect("the dumps can go");
 }

@@ -10,9 +10,9 @@ use crate::invariants;
 use crate::support::{Database, Random, Refusal, Session, refused, sessions};
 
 /// Path, version and hash of a change.
-type Change = (String, i32, Option<String>);
+pub type Change = (String, i32, Option<String>);
 
-fn try_page(
+pub fn try_page(
     session: &mut Session,
     project: Uuid,
     after: Option<&str>,
@@ -26,7 +26,7 @@ fn try_page(
 
 /// Reads on from a cursor to the end.
 #[track_caller]
-fn read_on(session: &mut Session, project: Uuid, cursor: &mut Option<String>, limit: i32) -> Vec<Change> {
+pub fn read_on(session: &mut Session, project: Uuid, cursor: &mut Option<String>, limit: i32) -> Vec<Change> {
     let mut all = Vec::new();
     loop {
         let (changes, last) = try_page(session, project, cursor.as_deref(), limit).expect("a page");
@@ -40,7 +40,7 @@ fn read_on(session: &mut Session, project: Uuid, cursor: &mut Option<String>, li
 }
 
 /// Every version of a project, as the tables have it.
-fn history(admin: &mut Session, project: Uuid) -> BTreeSet<Change> {
+pub fn history(admin: &mut Session, project: Uuid) -> BTreeSet<Change> {
     let sql = "SELECT file_path, version, encode(content_hash, 'hex') FROM versioned.project_file_versions WHERE project_id = $1";
     admin.rows(sql, &[&project]).iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }

@@ -31,6 +31,7 @@ mod retention;
 mod rollback;
 mod saves;
 mod skippers;
+mod standby;
 mod stored;
 mod storm;
 mod support;

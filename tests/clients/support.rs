@@ -281,6 +281,51 @@ impl Drop for Database {
     }
 }
 
+/// Another server, made by `pgrx-config/cluster create`; destroyed with it.
+pub struct Cluster {
+    pub name: String,
+    config: Config,
+}
+
+impl Cluster {
+    pub fn new(name: &str, options: &[&str]) -> Cluster {
+        let name = format!("{name}-{}", std::process::id());
+        script(&[&["create", &name], options].concat());
+        let env = script(&["env", &name]);
+        let host = env.split('\'').nth(1).expect("a folder");
+        let mut config = Config::new();
+        config.host(host).port(5432).user("postgres").dbname("postgres");
+        Cluster { name, config }
+    }
+
+    pub fn connect(&self, database: &str) -> Session {
+        let mut config = self.config.clone();
+        Session::open(config.dbname(database).options(&options(""))).expect("a superuser can connect")
+    }
+
+    /// The folder of its socket.
+    pub fn host(&self) -> String {
+        match &self.config.get_hosts()[0] {
+            postgres::config::Host::Unix(path) => path.to_string_lossy().into_owned(),
+            host => panic!("{host:?}"),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        script(&["destroy", &self.name]);
+    }
+}
+
+/// Runs `pgrx-config/cluster`; what it prints.
+fn script(arguments: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/pgrx-config/cluster");
+    let output = std::process::Command::new(script).args(arguments).output().expect("the script runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// The roles PostgREST and Supabase know, where the cluster has none yet.
 fn supabase_roles(admin: &mut Session) {
     static ONCE: Once = Once::new();

@@ -1,0 +1,143 @@
+//! Other clusters: reading from a hot standby, and the change feed after a move to another one.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{env, fs, thread};
+
+use uuid::Uuid;
+
+use crate::dump::{program, silent};
+use crate::feed::{Change, history, read_on, try_page};
+use crate::invariants;
+use crate::support::{Cluster, Database, Session, refused, until};
+
+/// A cluster with the extension in its database `postgres`.
+fn primary(name: &str) -> Cluster {
+    let cluster = Cluster::new(name, &[]);
+    cluster.connect("postgres").run("CREATE SCHEMA versioned; CREATE EXTENSION pg_versioned SCHEMA versioned");
+    cluster
+}
+
+/// Waits until the standby has replayed what the primary has written.
+fn catch_up(primary: &mut Session, standby: &mut Session) {
+    let written: String = primary.value("SELECT pg_current_wal_insert_lsn()::text", &[]);
+    until("the standby catches up", || {
+        standby.value("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", &[&written])
+    });
+}
+
+#[test]
+fn a_standby_reads_everything_and_its_feed_misses_nothing() {
+    const WRITERS: usize = 4;
+    let cluster = primary("primary");
+    let mut admin = cluster.connect("postgres");
+    let project = admin.project(Uuid::new_v4()).project;
+    admin.put(project, "a", "one\n");
+    admin.put(project, "a", "two\n");
+    let replica = Cluster::new("standby", &["--standby-of", &cluster.name]);
+    let mut standby = replica.connect("postgres");
+
+    // Every function that reads.
+    assert_eq!(standby.get(project, "a", Some(1)).expect("there").content.as_deref(), Some("one\n"));
+    assert_eq!(standby.list(project), admin.list(project));
+    for sql in [
+        "SELECT count(*) FROM versioned.get_project_file_history($1, 'a')",
+        "SELECT count(versioned.diff_project_file($1, 'a', 1, 2))",
+        "SELECT count(*) FROM versioned.get_project_changes($1)",
+        "SELECT count(*) FROM versioned.project_files WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.file_operation_metrics WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.project_storage WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.check_project_integrity($1)",
+    ] {
+        assert_eq!(standby.value::<i64>(sql, &[&project]), admin.value::<i64>(sql, &[&project]), "{sql}");
+    }
+    refused(standby.save(project, "a", "x", None), "25006");
+
+    // A cursor of the primary that the standby has not reached yet shows nothing, and misses nothing later.
+    standby.run("SELECT pg_wal_replay_pause()");
+    until("replay is paused", || standby.value("SELECT pg_get_wal_replay_pause_state() = 'paused'", &[]));
+    admin.put(project, "a", "three\n");
+    let mut cursor = None;
+    assert_eq!(read_on(&mut admin, project, &mut cursor, 100).len(), 3);
+    assert_eq!(read_on(&mut standby, project, &mut cursor.clone(), 100), []);
+    standby.run("SELECT pg_wal_replay_resume()");
+    admin.put(project, "a", "four\n");
+    catch_up(&mut admin, &mut standby);
+    assert_eq!(read_on(&mut standby, project, &mut cursor, 100).len(), 1);
+
+    // While writers of short and long transactions go on.
+    let done = AtomicBool::new(false);
+    let mut reader = replica.connect("postgres");
+    let seen: Vec<Change> = thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let (mut all, mut cursor) = (Vec::new(), None);
+            loop {
+                let last = done.load(Ordering::SeqCst);
+                all.extend(read_on(&mut reader, project, &mut cursor, 13));
+                if last {
+                    return all;
+                }
+            }
+        });
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|who| {
+                let mut session = cluster.connect("postgres");
+                scope.spawn(move || {
+                    for n in 0..60 {
+                        session.run("BEGIN");
+                        session.put(project, &format!("of {who}"), &n.to_string());
+                        if (n + who) % 7 == 0 {
+                            session.run("SELECT pg_sleep(0.02)");
+                        }
+                        session.put(project, &format!("more of {who}"), &n.to_string());
+                        session.run(if n % 10 == 9 { "ROLLBACK" } else { "COMMIT" });
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        catch_up(&mut admin, &mut standby);
+        done.store(true, Ordering::SeqCst);
+        reading.join().expect("no panic")
+    });
+    let count = seen.len();
+    assert_eq!(count, 4 + WRITERS * 54 * 2);
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), history(&mut admin, project));
+    drop(replica);
+}
+
+/// The other cluster's transaction ids mean nothing here, whether they are greater or smaller.
+#[test]
+fn the_feed_goes_on_after_a_restore_into_another_cluster() {
+    let cluster = primary("origin");
+    let mut origin = cluster.connect("postgres");
+    let project = origin.project(Uuid::new_v4()).project;
+    for n in 0..30 {
+        origin.put(project, &format!("f{}", n % 4), &n.to_string());
+    }
+    let mut there = None;
+    assert_eq!(read_on(&mut origin, project, &mut there, 7).len(), 30);
+
+    let restored = Database::bare("feed_elsewhere");
+    let file = env::temp_dir().join(format!("{}.sql", restored.name));
+    let mut dump = program("pg_dump");
+    dump.args(["--host", &cluster.host(), "--port", "5432", "--username", "postgres", "--file"])
+        .arg(&file)
+        .arg("postgres");
+    silent("pg_dump", dump.output().expect("pg_dump runs"));
+    let mut restore = program("psql");
+    restore.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"]).arg(&file);
+    silent("psql", restore.output().expect("psql runs"));
+    fs::remove_file(file).expect("the dump can go");
+
+    let mut session = restored.connect();
+    let refusal = refused(try_page(&mut session, project, there.as_deref(), 10), "22023");
+    assert!(refusal.message.contains("cluster") && refusal.hint.is_some(), "{refusal:?}");
+    let mut here = None;
+    let all: BTreeSet<Change> = read_on(&mut session, project, &mut here, 7).into_iter().collect();
+    assert_eq!(all, history(&mut origin, project));
+    session.put(project, "f0", "after");
+    let news: Vec<String> = read_on(&mut session, project, &mut here, 7).into_iter().map(|change| change.0).collect();
+    assert_eq!(news, ["f0"]);
+    invariants::hold(&mut session);
+}

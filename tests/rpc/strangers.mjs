@@ -1,0 +1,89 @@
+// Who may not see a project cannot tell it from one that does not exist.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import test from 'node:test';
+
+import { functions, newProject, newUser, ok, save } from './support.mjs';
+
+/** Arguments of every function about a project that a member would succeed with, but for the project's own. */
+function argumentsFor({ build_id, version_id, ai_session_id }) {
+    const a = { p_file_path: 'a.txt' };
+    const content = { ...a, p_content: 'two', p_file_type: 'text' };
+    return {
+        add_project_member: { p_user_id: randomUUID(), p_role: 'viewer' },
+        atomic_upsert_project_file: { ...content, expected_version: 1 },
+        atomic_upsert_project_files: { p_files: [{ file_path: 'a.txt', content: 'two', file_type: 'text', expected_version: 1 }] },
+        can_read_project: {},
+        check_project_integrity: {},
+        create_version_on_success: { p_build_id: build_id },
+        delete_project: {},
+        delete_project_file: a,
+        diff_project_file: { ...a, p_from_version: 1 },
+        fail_project_build: { p_build_id: build_id },
+        get_current_project_files: {},
+        get_project_changes: {},
+        get_project_file: a,
+        get_project_file_history: a,
+        get_project_version_files: { p_version_id: version_id },
+        merge_project_file: { ...content, p_base_version: 1 },
+        move_project_file: { p_from_path: 'a.txt', p_to_path: 'b.txt' },
+        prune_project_history: { p_keep_last: 1 },
+        remove_project_member: { p_user_id: randomUUID() },
+        revert_project_file: { ...a, p_to_version: 1 },
+        start_ai_time_tracking: { p_build_id: build_id },
+        start_project_build: { p_supersede: true },
+        stop_ai_time_tracking: { p_session_id: ai_session_id },
+        upsert_project_file: { ...content, expected_version: 0 },
+    };
+}
+
+test('functions answer a stranger as if there were no such project', async () => {
+    const [owner, stranger] = [newUser(), newUser()];
+    const project = await newProject(owner);
+    await ok(save(owner.client, project.project_id, 'a.txt', 'one'));
+    // What is IMMUTABLE reads no table, so it can tell nothing but what it is given.
+    const about = functions().flatMap(({ name, args, granted, immutable }) => {
+        const key = args?.find((arg) => arg === 'p_project_id' || arg === 'project_uuid');
+        return granted && key && !immutable ? [{ name, key }] : [];
+    });
+    const known = argumentsFor(project);
+    assert.deepEqual(about.map(({ name }) => name).sort(), Object.keys(known).sort());
+    for (const { name, key } of about) {
+        const ask = async (id) => {
+            const { status, statusText, data, error } = await stranger.client.rpc(name, { ...known[name], [key]: id });
+            const body = JSON.stringify({ statusText, data, error: error && { ...error, message: error.message } });
+            return { status, body: body.replaceAll(id, 'ID') };
+        };
+        const real = await ask(project.project_id);
+        assert.deepEqual(real, await ask(randomUUID()), name);
+        if (name === 'can_read_project') assert.equal(JSON.parse(real.body).data, false);
+        else if (name === 'upsert_project_file') assert.equal(JSON.parse(real.body).data.error.code, 'NOT_FOUND');
+        else assert.equal(real.status, 404, `${name}: ${real.body}`);
+    }
+    assert.equal((await ok(owner.client.rpc('get_project_file', { p_project_id: project.project_id, p_file_path: 'a.txt' }))).version, 1);
+});
+
+test('tables answer a stranger as if there were no such project', async () => {
+    const [owner, stranger] = [newUser(), newUser()];
+    const { project_id } = await newProject(owner);
+    await ok(save(owner.client, project_id, 'a.txt', 'one'));
+    const files = () => stranger.client.from('project_files');
+    for (const request of [
+        (id) => files().select().eq('project_id', id),
+        (id) => files().insert({ project_id: id, file_path: 'a.txt', content: 'two' }),
+        (id) => files().insert({ project_id: id, file_path: 'a.txt', content: 'two', version: 1 }),
+        (id) => files().update({ content: 'two' }).eq('project_id', id).select(),
+        (id) => files().delete().eq('project_id', id).select(),
+        (id) => stranger.client.from('projects').select().eq('id', id),
+    ]) {
+        const ask = async (id) => {
+            const { status, statusText, data, error } = await request(id);
+            return JSON.stringify({ status, statusText, data, error, message: error?.message }).replaceAll(id, 'ID');
+        };
+        assert.equal(await ask(project_id), await ask(randomUUID()));
+    }
+    assert.deepEqual(
+        await ok(owner.client.from('project_files').select('content').eq('project_id', project_id)), [{ content: 'one' }],
+    );
+});
