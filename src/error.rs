@@ -238,7 +238,7 @@ impl fmt::Display for Error {
             VersionConflict(conflict) => write!(f, "version conflict on {conflict}"),
             VersionConflicts(conflicts) => {
                 const SHOWN: usize = 5;
-                write!(f, "version conflicts on {} files: ", conflicts.len())?;
+                write!(f, "version conflicts ({}) on ", conflicts.len())?;
                 for (n, conflict) in conflicts.iter().take(SHOWN).enumerate() {
                     write!(f, "{}{conflict}", if n == 0 { "" } else { "; " })?;
                 }

@@ -7,7 +7,7 @@ use std::thread;
 use uuid::Uuid;
 
 use crate::invariants;
-use crate::support::{Database, Random, Refusal, Session, refused, sessions};
+use crate::support::{Database, Random, Refusal, Session, refused, sessions, until};
 
 /// Path, version and hash of a change.
 pub type Change = (String, i32, Option<String>);
@@ -22,6 +22,13 @@ pub fn try_page(
     let rows = session.try_rows(sql, &[&project, &after, &limit])?;
     let changes = rows.iter().map(|row| (row.get(1), row.get(2), row.get(3))).collect();
     Ok((changes, rows.last().map(|row| row.get(0))))
+}
+
+/// Waits until no transaction of the cluster is writing, autovacuum's included: then everything committed is shown.
+pub fn settle(session: &mut Session) {
+    until("nobody writes", || {
+        session.value("SELECT pg_snapshot_xmin(pg_current_snapshot()) = pg_snapshot_xmax(pg_current_snapshot())", &[])
+    });
 }
 
 /// Reads on from a cursor to the end.
@@ -39,6 +46,13 @@ pub fn read_on(session: &mut Session, project: Uuid, cursor: &mut Option<String>
     }
 }
 
+/// The same once everything committed is shown.
+#[track_caller]
+pub fn read_settled(session: &mut Session, project: Uuid, cursor: &mut Option<String>, limit: i32) -> Vec<Change> {
+    settle(session);
+    read_on(session, project, cursor, limit)
+}
+
 /// Every version of a project, as the tables have it.
 pub fn history(admin: &mut Session, project: Uuid) -> BTreeSet<Change> {
     let sql = "SELECT file_path, version, encode(content_hash, 'hex') FROM versioned.project_file_versions WHERE project_id = $1";
@@ -52,29 +66,29 @@ fn changes_come_in_order_and_once() {
     let project = session.project(Uuid::new_v4()).project;
     let other = session.project(Uuid::new_v4()).project;
     let mut cursor = None;
-    assert_eq!(read_on(&mut session, project, &mut cursor, 10), []);
+    assert_eq!(read_settled(&mut session, project, &mut cursor, 10), []);
     session.put(project, "a", "one");
     session.put(other, "a", "not of this project");
     session.put(project, "b", "one");
     session.rename(project, "b", "c", None).expect("moved");
     session.delete(project, "a", None).expect("deleted");
     let seen: Vec<(String, i32)> =
-        read_on(&mut session, project, &mut cursor, 1).into_iter().map(|c| (c.0, c.1)).collect();
+        read_settled(&mut session, project, &mut cursor, 1).into_iter().map(|c| (c.0, c.1)).collect();
     assert_eq!(seen, [("a", 1), ("b", 1), ("c", 2), ("a", 2)].map(|(path, version)| (path.to_owned(), version)));
-    assert_eq!(read_on(&mut session, project, &mut cursor, 10), []);
+    assert_eq!(read_settled(&mut session, project, &mut cursor, 10), []);
     // A save that changes nothing is none.
     session.put(project, "c", "one");
-    assert_eq!(read_on(&mut session, project, &mut cursor, 10), []);
+    assert_eq!(read_settled(&mut session, project, &mut cursor, 10), []);
     session.put(project, "c", "two");
-    assert_eq!(read_on(&mut session, project, &mut cursor, 10).len(), 1);
+    assert_eq!(read_settled(&mut session, project, &mut cursor, 10).len(), 1);
     // All versions of one transaction, in pages that end in its middle.
     session.run("BEGIN");
     for n in 0..50 {
         session.put(project, &format!("f{}", n % 7), &n.to_string());
     }
     session.run("COMMIT");
-    assert_eq!(read_on(&mut session, project, &mut cursor, 3).len(), 50);
-    assert_eq!(read_on(&mut session, project, &mut None, 4).len(), 55);
+    assert_eq!(read_settled(&mut session, project, &mut cursor, 3).len(), 50);
+    assert_eq!(read_settled(&mut session, project, &mut None, 4).len(), 55);
 }
 
 #[test]
@@ -89,14 +103,17 @@ fn what_is_not_committed_is_not_shown_and_holds_back_what_came_after() {
     assert_eq!(read_on(&mut reader, project, &mut cursor, 10), [], "else the older one would be passed");
     old.run("COMMIT");
     let paths: Vec<String> =
-        read_on(&mut reader, project, &mut cursor, 10).into_iter().map(|change| change.0).collect();
+        read_settled(&mut reader, project, &mut cursor, 10).into_iter().map(|change| change.0).collect();
     assert_eq!(paths, ["a", "b"]);
     // What is rolled back is never shown.
     old.run("BEGIN");
     old.put(project, "a", "undone");
     old.run("ROLLBACK");
     new.put(project, "b", "two");
-    assert_eq!(read_on(&mut reader, project, &mut cursor, 10), [("b".into(), 2, Some(crate::support::sha256("two")))]);
+    assert_eq!(
+        read_settled(&mut reader, project, &mut cursor, 10),
+        [("b".into(), 2, Some(crate::support::sha256("two")))]
+    );
 }
 
 /// Writers of short and long transactions, with savepoints and rollbacks, and readers who poll with pages of all sizes.
@@ -119,6 +136,9 @@ fn readers_miss_nothing_however_writers_interleave() {
                     let (mut all, mut cursor) = (Vec::new(), None);
                     loop {
                         let last = done.load(Ordering::SeqCst);
+                        if last {
+                            settle(&mut session);
+                        }
                         all.extend(read_on(&mut session, project, &mut cursor, [1, 7, 1000][who]));
                         if last {
                             return all;
@@ -193,7 +213,7 @@ fn rows_that_come_from_elsewhere_are_changes_of_the_transaction_that_brings_them
     let project = session.project(Uuid::new_v4()).project;
     session.put(project, "a", "one");
     let mut cursor = None;
-    read_on(&mut session, project, &mut cursor, 10);
+    read_settled(&mut session, project, &mut cursor, 10);
     for (role, xid) in [("origin", "1"), ("replica", "9223372036854775807")] {
         session.run(&format!(
             "SET session_replication_role = {role};
@@ -204,7 +224,7 @@ fn rows_that_come_from_elsewhere_are_changes_of_the_transaction_that_brings_them
              RESET session_replication_role"
         ));
         let paths: Vec<String> =
-            read_on(&mut session, project, &mut cursor, 10).into_iter().map(|change| change.0).collect();
+            read_settled(&mut session, project, &mut cursor, 10).into_iter().map(|change| change.0).collect();
         assert_eq!(paths, [role], "after the cursor, and at once");
     }
 }

@@ -7,7 +7,7 @@ use std::{env, fs, thread};
 use uuid::Uuid;
 
 use crate::dump::{program, silent};
-use crate::feed::{Change, history, read_on, try_page};
+use crate::feed::{Change, history, read_on, read_settled, settle, try_page};
 use crate::invariants;
 use crate::support::{Cluster, Database, Session, refused, until};
 
@@ -58,12 +58,12 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     until("replay is paused", || standby.value("SELECT pg_get_wal_replay_pause_state() = 'paused'", &[]));
     admin.put(project, "a", "three\n");
     let mut cursor = None;
-    assert_eq!(read_on(&mut admin, project, &mut cursor, 100).len(), 3);
+    assert_eq!(read_settled(&mut admin, project, &mut cursor, 100).len(), 3);
     assert_eq!(read_on(&mut standby, project, &mut cursor.clone(), 100), []);
     standby.run("SELECT pg_wal_replay_resume()");
     admin.put(project, "a", "four\n");
     catch_up(&mut admin, &mut standby);
-    assert_eq!(read_on(&mut standby, project, &mut cursor, 100).len(), 1);
+    assert_eq!(read_settled(&mut standby, project, &mut cursor, 100).len(), 1);
 
     // While writers of short and long transactions go on.
     let done = AtomicBool::new(false);
@@ -73,6 +73,9 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
             let (mut all, mut cursor) = (Vec::new(), None);
             loop {
                 let last = done.load(Ordering::SeqCst);
+                if last {
+                    settle(&mut reader);
+                }
                 all.extend(read_on(&mut reader, project, &mut cursor, 13));
                 if last {
                     return all;
@@ -116,7 +119,7 @@ fn the_feed_goes_on_after_a_restore_into_another_cluster() {
         origin.put(project, &format!("f{}", n % 4), &n.to_string());
     }
     let mut there = None;
-    assert_eq!(read_on(&mut origin, project, &mut there, 7).len(), 30);
+    assert_eq!(read_settled(&mut origin, project, &mut there, 7).len(), 30);
 
     let restored = Database::bare("feed_elsewhere");
     let file = env::temp_dir().join(format!("{}.sql", restored.name));
@@ -134,10 +137,11 @@ fn the_feed_goes_on_after_a_restore_into_another_cluster() {
     let refusal = refused(try_page(&mut session, project, there.as_deref(), 10), "22023");
     assert!(refusal.message.contains("cluster") && refusal.hint.is_some(), "{refusal:?}");
     let mut here = None;
-    let all: BTreeSet<Change> = read_on(&mut session, project, &mut here, 7).into_iter().collect();
+    let all: BTreeSet<Change> = read_settled(&mut session, project, &mut here, 7).into_iter().collect();
     assert_eq!(all, history(&mut origin, project));
     session.put(project, "f0", "after");
-    let news: Vec<String> = read_on(&mut session, project, &mut here, 7).into_iter().map(|change| change.0).collect();
+    let news: Vec<String> =
+        read_settled(&mut session, project, &mut here, 7).into_iter().map(|change| change.0).collect();
     assert_eq!(news, ["f0"]);
     invariants::hold(&mut session);
 }

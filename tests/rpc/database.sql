@@ -12,7 +12,7 @@ CREATE FUNCTION public.limit_by_plan() RETURNS void
     AS $$
 BEGIN
     IF current_setting('request.jwt.claims', true)::json ->> 'plan' = 'free' THEN
-        PERFORM set_config('pg_versioned.save_rate', '10', true), set_config('pg_versioned.save_burst', '3', true);
+        PERFORM set_config('pg_versioned.save_rate', '5', true), set_config('pg_versioned.save_burst', '3', true);
     END IF;
 END
 $$;

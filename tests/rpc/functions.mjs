@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
 import test from 'node:test';
 
-import { newProject, newUser, ok, refused, save, sql } from './support.mjs';
+import { newProject, newUser, ok, refused, save, sql, upTo } from './support.mjs';
 
 const hash = (text) => createHash('sha256').update(text).digest('hex');
 const ulid = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
@@ -40,7 +40,7 @@ test('a project is created once', async () => {
     const args = {
         p_user_id: id, p_framework: 'vue', p_prompt: 'A shop', p_name: 'Shop', p_idempotency_key: randomUUID(),
     };
-    const answers = await Promise.all(Array.from({ length: 5 }, () => ok(client.rpc('create_complete_project', args))));
+    const answers = await Promise.all(upTo(5).map(() => ok(client.rpc('create_complete_project', args))));
     const made = answers.map(([row]) => row);
     assert.equal(made.filter((row) => row.created).length, 1);
     const { project_id, ...rest } = made[0];
@@ -126,6 +126,22 @@ test('a file is saved, moved, reverted and deleted', async () => {
     assert.ok(diff.includes('\n-two\n+one\n'), diff);
 });
 
+test('reading functions answer GET', async () => {
+    const { client } = newUser();
+    const { project_id } = await newProject({ client });
+    await ok(save(client, project_id, 'a.txt', 'one'));
+    await ok(save(client, project_id, 'b.txt', 'two'));
+    const file = { p_project_id: project_id, p_file_path: 'b.txt' };
+    assert.equal((await ok(client.rpc('get_project_file', file, { get: true }))).content, 'two');
+    assert.deepEqual(
+        await ok(
+            client.rpc('get_current_project_files', { project_uuid: project_id }, { get: true })
+                .select('file_path, version').neq('file_path', 'b.txt'),
+        ),
+        [{ file_path: 'a.txt', version: 1 }],
+    );
+});
+
 test('any text comes back as it was sent', async () => {
     const { client } = newUser();
     const { project_id } = await newProject({ client });
@@ -188,7 +204,7 @@ test('upsert_project_file answers JSON, errors too', async () => {
     await ok(
         owner.client.rpc('add_project_member', { p_project_id: project_id, p_user_id: limited.id, p_role: 'editor' }),
     );
-    const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => upsert(limited, `${i}`, null, `${i}.txt`)));
+    const answers = await Promise.all(upTo(30).map((n) => upsert(limited, `${n}`, null, `${n}.txt`)));
     const limits = answers.filter((answer) => !answer.success);
     assert.ok(limits.length > 0);
     for (const answer of limits) await refusal(answer, 'RATE_LIMIT_EXCEEDED', true);

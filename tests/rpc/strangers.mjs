@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import test from 'node:test';
 
-import { functions, newProject, newUser, ok, save } from './support.mjs';
+import { functions, newProject, newUser, ok, save, send } from './support.mjs';
 
 /** Arguments of every function about a project that a member would succeed with, but for the project's own. */
 function argumentsFor({ build_id, version_id, ai_session_id }) {
@@ -38,8 +38,27 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
     };
 }
 
+/** A user in no project, who looks at everything that is in an answer. */
+function newStranger() {
+    let seen;
+    const client = newUser().through(async (url, options) => {
+        const response = await send(url, options);
+        const headers = [...response.headers].filter(([name]) => name !== 'date');
+        seen = { status: response.status, text: response.statusText, headers, body: await response.clone().text() };
+        return response;
+    });
+    return {
+        client,
+        /** The answer to a request about the project `id`, with another word for `id`. */
+        async ask(id, request) {
+            await request(id);
+            return JSON.parse(JSON.stringify(seen).replaceAll(id, 'ID'));
+        },
+    };
+}
+
 test('functions answer a stranger as if there were no such project', async () => {
-    const [owner, stranger] = [newUser(), newUser()];
+    const [owner, stranger] = [newUser(), newStranger()];
     const project = await newProject(owner);
     await ok(save(owner.client, project.project_id, 'a.txt', 'one'));
     // What is IMMUTABLE reads no table, so it can tell nothing but what it is given.
@@ -50,22 +69,19 @@ test('functions answer a stranger as if there were no such project', async () =>
     const known = argumentsFor(project);
     assert.deepEqual(about.map(({ name }) => name).sort(), Object.keys(known).sort());
     for (const { name, key } of about) {
-        const ask = async (id) => {
-            const { status, statusText, data, error } = await stranger.client.rpc(name, { ...known[name], [key]: id });
-            const body = JSON.stringify({ statusText, data, error: error && { ...error, message: error.message } });
-            return { status, body: body.replaceAll(id, 'ID') };
-        };
+        const ask = (id) => stranger.ask(id, (id) => stranger.client.rpc(name, { ...known[name], [key]: id }));
         const real = await ask(project.project_id);
         assert.deepEqual(real, await ask(randomUUID()), name);
-        if (name === 'can_read_project') assert.equal(JSON.parse(real.body).data, false);
-        else if (name === 'upsert_project_file') assert.equal(JSON.parse(real.body).data.error.code, 'NOT_FOUND');
-        else assert.equal(real.status, 404, `${name}: ${real.body}`);
+        const body = JSON.parse(real.body);
+        if (name === 'can_read_project') assert.equal(body, false);
+        else if (name === 'upsert_project_file') assert.equal(body.error.code, 'NOT_FOUND');
+        else assert.deepEqual([real.status, body.code], [404, 'PT404'], name);
     }
     assert.equal((await ok(owner.client.rpc('get_project_file', { p_project_id: project.project_id, p_file_path: 'a.txt' }))).version, 1);
 });
 
 test('tables answer a stranger as if there were no such project', async () => {
-    const [owner, stranger] = [newUser(), newUser()];
+    const [owner, stranger] = [newUser(), newStranger()];
     const { project_id } = await newProject(owner);
     await ok(save(owner.client, project_id, 'a.txt', 'one'));
     const files = () => stranger.client.from('project_files');
@@ -77,11 +93,7 @@ test('tables answer a stranger as if there were no such project', async () => {
         (id) => files().delete().eq('project_id', id).select(),
         (id) => stranger.client.from('projects').select().eq('id', id),
     ]) {
-        const ask = async (id) => {
-            const { status, statusText, data, error } = await request(id);
-            return JSON.stringify({ status, statusText, data, error, message: error?.message }).replaceAll(id, 'ID');
-        };
-        assert.equal(await ask(project_id), await ask(randomUUID()));
+        assert.deepEqual(await stranger.ask(project_id, request), await stranger.ask(randomUUID(), request));
     }
     assert.deepEqual(
         await ok(owner.client.from('project_files').select('content').eq('project_id', project_id)), [{ content: 'one' }],

@@ -108,7 +108,7 @@ export class Session {
         this.#process.stdout.setEncoding('utf8').on('data', (text) => (this.#output += text));
     }
 
-    /** Sends a statement without waiting for its end. */
+    /** Sends a statement, and does not wait for its end. */
     start(statement) {
         this.#process.stdin.write(`${statement};\n`);
     }
@@ -141,6 +141,15 @@ export function untilWaiting() {
     return until(() =>
         sql(`SELECT count(*) FROM pg_stat_activity
               WHERE datname = current_database() AND usename = 'authenticator' AND wait_event_type = 'Lock'`) !== '0');
+}
+
+/** The tables (r) and views (v) that users may read. */
+export function readable(kinds = 'rv') {
+    return JSON.parse(
+        sql(`SELECT json_agg(c.relname) FROM pg_class c
+              WHERE c.relnamespace = 'versioned'::regnamespace AND strpos('${kinds}', c.relkind::text) > 0
+                AND has_table_privilege('authenticated', c.oid, 'SELECT')`),
+    );
 }
 
 /** The extension's functions, except those of triggers. */
