@@ -239,7 +239,7 @@ function isTransient(error, status) {
  * @param {string} theirs
  */
 function rebase(base, mine, theirs) {
-    return theirs;
+    if (mine === base) return theirs;
     if (theirs === base) return mine;
     const [first, second] = [change(base, mine), change(base, theirs)].sort((a, b) => a.start - b.start);
     if (first.end >= second.start) return null;

@@ -165,3 +165,46 @@ fn in_logical_mode_changes_are_messages_in_the_log() {
         assert_eq!(messages, 5);
     }
 }
+
+/// Whatever the door is that a change comes through.
+#[test]
+fn batches_merges_reverts_and_plain_statements_are_announced() {
+    let db = Database::new("event_doors");
+    let (mut listener, mut session, mut admin) = (db.connect(), db.connect(), db.connect());
+    let project = admin.project(Uuid::new_v4()).project;
+    listen(&mut listener, project);
+    // Together far more than one notification holds.
+    let files: Vec<Json> = (0..60)
+        .map(|n| json!({"file_path": format!("{n}/{}", "x".repeat(900)), "content": "x", "file_type": "text"}))
+        .collect();
+    session.rows("SELECT versioned.atomic_upsert_project_files($1, $2)", &[&project, &json!(files)]);
+    let arrived = events(&mut listener, &mut admin, project);
+    assert_eq!(arrived.len(), 60);
+    assert!(arrived.iter().all(|event| event["type"] == "file:created"));
+
+    for sql in [
+        "INSERT INTO versioned.project_files (project_id, file_path, content) VALUES ('{p}', 'a', E'1\\n2\\n3\\n')",
+        "UPDATE versioned.project_files SET content = E'one\\n2\\n3\\n' WHERE file_path = 'a' AND is_current_version",
+        "SELECT versioned.merge_project_file('{p}', 'a', E'1\\n2\\nthree\\n', 1)",
+        "SELECT versioned.upsert_project_file('{p}', 'a', 'new', 'text')",
+        "SELECT versioned.revert_project_file('{p}', 'a', 1)",
+        "UPDATE versioned.project_files SET file_path = 'b', content = 'x' WHERE file_path = 'a' AND is_current_version",
+        "DELETE FROM versioned.project_files WHERE file_path = 'b' AND is_current_version",
+        // These change nothing.
+        "SELECT versioned.upsert_project_file('{p}', 'b', 'x', 'text', 3)",
+        "SELECT versioned.merge_project_file('{p}', '0/{x}', 'x', 1)",
+        "UPDATE versioned.project_files SET content = content WHERE is_current_version",
+    ] {
+        session.run(&sql.replace("{p}", &project.to_string()).replace("{x}", &"x".repeat(900)));
+    }
+    let arrived = events(&mut listener, &mut admin, project);
+    let seen: Vec<(&str, i64)> = arrived
+        .iter()
+        .map(|event| (event["type"].as_str().unwrap_or(""), event["payload"]["version"].as_i64().unwrap_or(0)))
+        .collect();
+    let due = ["created", "updated", "updated", "updated", "updated", "moved", "deleted"];
+    assert_eq!(seen.len(), due.len());
+    for (n, ((kind, version), due)) in seen.into_iter().zip(due).enumerate() {
+        assert_eq!((kind, version), (&*format!("file:{due}"), n as i64 + 1));
+    }
+}

@@ -167,6 +167,45 @@ test('what is typed during a merge is kept', async () => {
     assert.equal(content, editor.text);
 });
 
+test('what is typed during a refresh is kept', async () => {
+    const [user, other] = [newUser(), newUser()];
+    const { project_id } = await newProject(user, { editor: other });
+    const opened = await ok(save(user.client, project_id, 'a.txt', '1\n2\n3\n4\n'));
+    const client = {
+        async rpc(name, args) {
+            const answer = await user.client.rpc(name, args);
+            if (name === 'get_project_file') editor.edit('1\n2\n3\nmine\n');
+            return answer;
+        },
+    };
+    const editor = edit(client, project_id, opened, { delay: 60_000, maxDelay: 60_000 });
+    await ok(save(other.client, project_id, 'a.txt', 'theirs\n2\n3\n4\n'));
+    await editor.refresh();
+    assert.equal(editor.text, '1\n2\n3\nmine\n');
+    await editor.flush();
+    editor.stop();
+    assert.equal(editor.text, 'theirs\n2\n3\nmine\n');
+});
+
+test('what is typed behind the question about a conflict does not count', async () => {
+    const user = newUser();
+    const { project_id } = await newProject(user);
+    const opened = await ok(save(user.client, project_id, 'a.txt', 'title\n'));
+    const editor = edit(user.client, project_id, opened, {
+        onConflict: async () => {
+            editor.edit('typed behind the question\n');
+            assert.equal(editor.text, 'my title\n');
+            await sleep(50);
+            return 'resolved\n';
+        },
+    });
+    await ok(save(user.client, project_id, 'a.txt', 'their title\n'));
+    editor.edit('my title\n');
+    await editor.flush();
+    assert.equal(editor.text, 'resolved\n');
+    assert.deepEqual(await versions(user.client, project_id, 'a.txt'), [1, 2, 3]);
+});
+
 test('autosave keeps to the limit it is told', async () => {
     const user = newUser({ plan: 'free' });
     const { project_id } = await newProject(user);
