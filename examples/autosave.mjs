@@ -212,7 +212,8 @@ export class Autosave {
             if (error.code === 'PT429') {
                 wait = JSON.parse(error.details ?? '{}').retry_after_ms;
             } else if (isTransient(error, status)) {
-                wait = Math.min(this.#options.retryDelay * 2 ** failures, LONGEST_RETRY_DELAY) * (0.5 + Math.random() / 2);
+                wait =
+                    Math.min(this.#options.retryDelay * 2 ** failures, LONGEST_RETRY_DELAY) * (0.5 + Math.random() / 2);
             } else {
                 throw error;
             }
@@ -243,7 +244,13 @@ function rebase(base, mine, theirs) {
     if (theirs === base) return mine;
     const [first, second] = [change(base, mine), change(base, theirs)].sort((a, b) => a.start - b.start);
     if (first.end >= second.start) return null;
-    return base.slice(0, first.start) + first.text + base.slice(first.end, second.start) + second.text + base.slice(second.end);
+    return (
+        base.slice(0, first.start) +
+        first.text +
+        base.slice(first.end, second.start) +
+        second.text +
+        base.slice(second.end)
+    );
 }
 
 /**

@@ -10,8 +10,15 @@ import { newProject, newUser, ok, refused, save, send, until, upTo, versions } f
 /** An editor of one file; it types fast, and fails the test when it meets an error that it should not. */
 function edit(client, projectId, { content, version }, more) {
     return new Autosave({
-        client, projectId, filePath: 'a.txt', fileType: 'text', content, version,
-        delay: 5, maxDelay: 50, retryDelay: 5,
+        client,
+        projectId,
+        filePath: 'a.txt',
+        fileType: 'text',
+        content,
+        version,
+        delay: 5,
+        maxDelay: 50,
+        retryDelay: 5,
         onChange: () => {},
         onConflict: (text) => assert.fail(`conflict:\n${text}`),
         onError: (error) => assert.fail(JSON.stringify(error)),
@@ -70,13 +77,18 @@ test('two editors of one file, over a network that loses answers', async () => {
         throw new TypeError('connection lost');
     };
     const editors = users.map((user) =>
-        edit(user.through(network), project_id, { content: `${lines.join('\n')}\n`, version: 1 }, {
-            onConflict: async (text) => {
-                seen.conflicts++;
-                await sleep(5);
-                return takeBoth(text);
+        edit(
+            user.through(network),
+            project_id,
+            { content: `${lines.join('\n')}\n`, version: 1 },
+            {
+                onConflict: async (text) => {
+                    seen.conflicts++;
+                    await sleep(5);
+                    return takeBoth(text);
+                },
             },
-        }),
+        ),
     );
     // Each begins with the title, goes on with lines of its own, and comes back to the title.
     const write = async (editor, name, ownLine) => {
@@ -96,10 +108,21 @@ test('two editors of one file, over a network that loses answers', async () => {
     await Promise.all(editors.map((editor) => editor.refresh()));
 
     assert.equal(editors[0].text, editors[1].text);
-    const words = editors[0].text.split(/\s+/).filter((word) => /^(ada|bob)\d+$/.test(word)).sort();
-    assert.deepEqual(words, upTo(15).flatMap((n) => [`ada${n}`, `bob${n}`]).sort());
+    const words = editors[0].text
+        .split(/\s+/)
+        .filter((word) => /^(ada|bob)\d+$/.test(word))
+        .sort();
+    assert.deepEqual(
+        words,
+        upTo(15)
+            .flatMap((n) => [`ada${n}`, `bob${n}`])
+            .sort(),
+    );
     assert.ok(!/^[<|=>]{7}/m.test(editors[0].text), editors[0].text);
-    assert.equal((await ok(users[0].client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }))).content, editors[0].text);
+    assert.equal(
+        (await ok(users[0].client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }))).content,
+        editors[0].text,
+    );
     const numbers = await versions(users[0].client, project_id, 'a.txt');
     assert.deepEqual(numbers, upTo(numbers.length));
     assert.ok(seen.conflicts > 0 && seen.lost > 0, JSON.stringify(seen));
@@ -163,7 +186,9 @@ test('what is typed during a merge is kept', async () => {
     await editor.flush();
     editor.stop();
     assert.equal(editor.text, edited({ 0: 'first\n', 4: 'again\n', 6: 'more again\n', 8: 'last\n' }));
-    const { content } = await ok(user.client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }));
+    const { content } = await ok(
+        user.client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }),
+    );
     assert.equal(content, editor.text);
 });
 
@@ -233,7 +258,9 @@ test('autosave tells what waiting does not cure, and goes on after the next edit
     const editor = edit(member.client, project_id, newFile, { onError: (error) => errors.push(error.code) });
     editor.edit('one');
     await until(() => errors.length === 1);
-    await ok(owner.client.rpc('add_project_member', { p_project_id: project_id, p_user_id: member.id, p_role: 'editor' }));
+    await ok(
+        owner.client.rpc('add_project_member', { p_project_id: project_id, p_user_id: member.id, p_role: 'editor' }),
+    );
     editor.edit('one and a half');
     await until(() => editor.version === 1);
     await ok(owner.client.rpc('delete_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }));
@@ -241,7 +268,11 @@ test('autosave tells what waiting does not cure, and goes on after the next edit
     await until(() => errors.length === 2);
     editor.stop();
     assert.deepEqual(errors, ['42501', 'PT409']);
-    await refused(member.client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }), 404, 'PT404');
+    await refused(
+        member.client.rpc('get_project_file', { p_project_id: project_id, p_file_path: 'a.txt' }),
+        404,
+        'PT404',
+    );
 });
 
 test('autosave retries what may succeed later, and nothing else', async () => {
@@ -266,14 +297,23 @@ test('autosave retries what may succeed later, and nothing else', async () => {
     await editor.flush();
     assert.equal(editor.version, 1);
     const { at, ...request } = calls[0];
-    assert.deepEqual(calls.map(({ at, ...call }) => call), calls.map(() => request));
+    assert.deepEqual(
+        calls.map(({ at, ...call }) => call),
+        calls.map(() => request),
+    );
     assert.equal(calls.length, failures.length + 1);
     // Timers may end a millisecond early.
     assert.ok(calls.at(-1).at - calls.at(-2).at >= 39);
 
-    for (const error of [{ status: 500, code: 'XX001' }, { status: 400, code: '22023' }, { status: 404, code: 'PT404' }]) {
+    for (const error of [
+        { status: 500, code: 'XX001' },
+        { status: 400, code: '22023' },
+        { status: 404, code: 'PT404' },
+    ]) {
         let count = 0;
-        const refusing = { rpc: async () => (count++, { data: null, status: error.status, error: { message: '', code: error.code } }) };
+        const refusing = {
+            rpc: async () => (count++, { data: null, status: error.status, error: { message: '', code: error.code } }),
+        };
         const editor = edit(refusing, 'p', newFile);
         editor.edit('one');
         await assert.rejects(editor.flush(), { code: error.code });

@@ -14,10 +14,16 @@ test('200 autosaves of one file at once: all are saved, as 1 to 200', async () =
     );
     assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
     const saved = answers.map(({ data }) => data).sort((a, b) => a.version - b.version);
-    assert.deepEqual(saved.map((row) => row.version), upTo(200));
+    assert.deepEqual(
+        saved.map((row) => row.version),
+        upTo(200),
+    );
     const rows = await ok(
-        owner.client.from('project_files').select('version, content, created_by, is_current_version')
-            .match({ project_id, file_path: 'a.txt' }).order('version'),
+        owner.client
+            .from('project_files')
+            .select('version, content, created_by, is_current_version')
+            .match({ project_id, file_path: 'a.txt' })
+            .order('version'),
     );
     assert.deepEqual(
         rows.map((row) => [row.version, row.content, row.created_by, row.is_current_version]),
@@ -42,12 +48,24 @@ test('batches, inserts and saves of the same files at once', async () => {
     const batch = (n) =>
         owner.client.rpc('atomic_upsert_project_files', {
             p_project_id: project_id,
-            p_files: (n % 2 ? paths : [...paths].reverse()).map((file_path) => ({ file_path, content: `batch ${n}`, file_type: 'text' })),
+            p_files: (n % 2 ? paths : [...paths].reverse()).map((file_path) => ({
+                file_path,
+                content: `batch ${n}`,
+                file_type: 'text',
+            })),
         });
     const insert = (n) =>
         owner.client.from('project_files').insert({ project_id, file_path: paths[n % 3], content: `insert ${n}` });
     await Promise.all(
-        upTo(30).map((n) => ok(n % 3 === 0 ? batch(n) : n % 3 === 1 ? insert(n) : save(owner.client, project_id, paths[n % 2], `save ${n}`))),
+        upTo(30).map((n) =>
+            ok(
+                n % 3 === 0
+                    ? batch(n)
+                    : n % 3 === 1
+                      ? insert(n)
+                      : save(owner.client, project_id, paths[n % 2], `save ${n}`),
+            ),
+        ),
     );
     const saves = await Promise.all(paths.map((path) => versions(owner.client, project_id, path)));
     for (const numbers of saves) assert.deepEqual(numbers, upTo(numbers.length));

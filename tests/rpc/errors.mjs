@@ -5,7 +5,18 @@ import { createHash, randomUUID } from 'node:crypto';
 import test from 'node:test';
 
 import {
-    Session, client, newProject, newUser, ok, readable, refused, save, sql, untilWaiting, upTo, versions,
+    Session,
+    client,
+    newProject,
+    newUser,
+    ok,
+    readable,
+    refused,
+    save,
+    sql,
+    untilWaiting,
+    upTo,
+    versions,
 } from './support.mjs';
 
 const hash = (text) => createHash('sha256').update(text).digest('hex');
@@ -18,12 +29,18 @@ test('PT409: 409, with the current version and its hash', async () => {
     const error = await refused(save(client, project_id, 'a "b".txt', 'three', 1), 409, 'PT409');
     assert.ok(error.message.includes('a "b".txt'), error.message);
     assert.deepEqual(JSON.parse(error.details), {
-        file_path: 'a "b".txt', expected: 1, current: 2, current_hash: hash('two'),
+        file_path: 'a "b".txt',
+        expected: 1,
+        current: 2,
+        current_hash: hash('two'),
     });
     assert.ok(error.hint.length > 0);
     const absent = await refused(save(client, project_id, 'none.txt', 'one', 4), 409, 'PT409');
     assert.deepEqual(JSON.parse(absent.details), {
-        file_path: 'none.txt', expected: 4, current: null, current_hash: null,
+        file_path: 'none.txt',
+        expected: 4,
+        current: null,
+        current_hash: null,
     });
     assert.deepEqual(await versions(client, project_id, 'a "b".txt'), [1, 2]);
     assert.deepEqual(await versions(client, project_id, 'none.txt'), []);
@@ -50,7 +67,10 @@ test('PT404: 404', async () => {
         [client.rpc('get_project_file', { ...at, p_file_path: 'none.txt' }), 'none.txt'],
         [client.rpc('get_project_file', { ...at, p_version: 7 }), 'version 7'],
         [client.rpc('delete_project_file', { ...at, p_file_path: 'none.txt' }), 'none.txt'],
-        [client.rpc('fail_project_build', { p_project_id: project_id, p_build_id: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }), 'build'],
+        [
+            client.rpc('fail_project_build', { p_project_id: project_id, p_build_id: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }),
+            'build',
+        ],
     ]) {
         const error = await refused(request, 404, 'PT404');
         assert.ok(error.message.includes(names), error.message);
@@ -108,7 +128,7 @@ test('PT429: 429, with the time to wait', async () => {
         assert.ok(details.retry_after_ms > 0 && details.retry_after_ms <= 200, error.details);
         assert.ok(error.message.includes(project_id) && error.hint.length > 0);
     }
-    // Only what was saved has counted.
+    // What was refused is not there.
     assert.equal((await versions(client, project_id, 'a.txt')).length, saved);
     const other = newUser({ plan: 'free' });
     await ok(save(other.client, (await newProject(other)).project_id, 'a.txt', 'one'));
@@ -120,7 +140,8 @@ test('XX001: 500, and only for who reads what is damaged', async () => {
     await ok(save(client, project_id, 'a.txt', 'one'));
     await ok(save(client, project_id, 'b.txt', 'two'));
     sql(`SET session_replication_role = replica;
-         UPDATE versioned.project_file_versions SET stored = '\\x00' WHERE project_id = '${project_id}' AND file_path = 'a.txt'`);
+         UPDATE versioned.project_file_versions SET stored = '\\x00'
+          WHERE project_id = '${project_id}' AND file_path = 'a.txt'`);
     const read = (path) => client.rpc('get_project_file', { p_project_id: project_id, p_file_path: path });
     const view = (columns) => client.from('project_files').select(columns).match({ project_id, file_path: 'a.txt' });
     for (const request of [read('a.txt'), view('content')]) {
@@ -130,7 +151,10 @@ test('XX001: 500, and only for who reads what is damaged', async () => {
     assert.deepEqual(await ok(view('version')), [{ version: 1 }]);
     assert.equal((await ok(read('b.txt'))).content, 'two');
     const problems = await ok(client.rpc('check_project_integrity', { p_project_id: project_id }));
-    assert.deepEqual(problems.map((row) => [row.file_path, row.version]), [['a.txt', 1]]);
+    assert.deepEqual(
+        problems.map((row) => [row.file_path, row.version]),
+        [['a.txt', 1]],
+    );
     // A save does not build on it.
     await ok(save(client, project_id, 'a.txt', 'three', 1));
     assert.equal((await ok(read('a.txt'))).content, 'three');
@@ -184,7 +208,8 @@ test('40P01: 500, and nothing is written', async () => {
         await other.run('BEGIN');
         // The longer patience decides which of the two is ended.
         await other.run("SET LOCAL deadlock_timeout = '5s'");
-        const saveOther = (path) => `SELECT versioned.atomic_upsert_project_file('${project_id}', '${path}', 'other', 'text')`;
+        const saveOther = (path) =>
+            `SELECT versioned.atomic_upsert_project_file('${project_id}', '${path}', 'other', 'text')`;
         await other.run(saveOther('b.txt'));
         const request = client
             .from('project_files')
@@ -198,5 +223,11 @@ test('40P01: 500, and nothing is written', async () => {
         await other.close();
     }
     const files = await ok(client.rpc('get_current_project_files', { project_uuid: project_id }));
-    assert.deepEqual(files.map((file) => [file.file_path, file.content]), [['a.txt', 'other'], ['b.txt', 'other']]);
+    assert.deepEqual(
+        files.map((file) => [file.file_path, file.content]),
+        [
+            ['a.txt', 'other'],
+            ['b.txt', 'other'],
+        ],
+    );
 });

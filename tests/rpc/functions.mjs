@@ -38,14 +38,24 @@ test('lock keys', async () => {
 test('a project is created once', async () => {
     const { id, client } = newUser();
     const args = {
-        p_user_id: id, p_framework: 'vue', p_prompt: 'A shop', p_name: 'Shop', p_idempotency_key: randomUUID(),
+        p_user_id: id,
+        p_framework: 'vue',
+        p_prompt: 'A shop',
+        p_name: 'Shop',
+        p_idempotency_key: randomUUID(),
     };
     const answers = await Promise.all(upTo(5).map(() => ok(client.rpc('create_complete_project', args))));
     const made = answers.map(([row]) => row);
     assert.equal(made.filter((row) => row.created).length, 1);
     const { project_id, ...rest } = made[0];
     assert.ok(made.every((row) => row.project_id === project_id && row.build_id === rest.build_id));
-    assert.deepEqual(Object.keys(rest).sort(), ['ai_session_id', 'build_id', 'build_metrics_id', 'created', 'version_id']);
+    assert.deepEqual(Object.keys(rest).sort(), [
+        'ai_session_id',
+        'build_id',
+        'build_metrics_id',
+        'created',
+        'version_id',
+    ]);
     assert.match(rest.build_id, ulid);
     assert.deepEqual(await ok(client.from('projects').select('id, name, framework')), [
         { id: project_id, name: 'Shop', framework: 'vue' },
@@ -61,10 +71,7 @@ test('members', async () => {
     assert.equal(await can(), false);
     assert.deepEqual(await ok(other.client.rpc('readable_project_ids')), []);
     const member = await ok(add('viewer'));
-    assert.deepEqual(
-        [member.project_id, member.user_id, member.role],
-        [p_project_id, other.id, 'viewer'],
-    );
+    assert.deepEqual([member.project_id, member.user_id, member.role], [p_project_id, other.id, 'viewer']);
     assert.equal((await ok(add('editor'))).role, 'editor');
     assert.equal(await can(), true);
     assert.deepEqual(await ok(other.client.rpc('readable_project_ids')), [p_project_id]);
@@ -84,14 +91,26 @@ test('a file is saved, moved, reverted and deleted', async () => {
     assert.match(version_id, /^[0-9a-f-]{36}$/);
     assert.equal(created_at, updated_at);
     assert.deepEqual(file, {
-        project_id, file_path: 'a.txt', content: 'one\n', file_type: 'text', version: 1, content_hash: hash('one\n'),
-        size_bytes: 4, is_current_version: true, is_deleted: false, created_by: id, last_modified_by: id,
+        project_id,
+        file_path: 'a.txt',
+        content: 'one\n',
+        file_type: 'text',
+        version: 1,
+        content_hash: hash('one\n'),
+        size_bytes: 4,
+        is_current_version: true,
+        is_deleted: false,
+        created_by: id,
+        last_modified_by: id,
     });
     await ok(save(client, project_id, 'a.txt', 'two\n', 1));
 
     const moved = await ok(
         client.rpc('move_project_file', {
-            p_project_id: project_id, p_from_path: 'a.txt', p_to_path: 'b.txt', p_expected_version: 2,
+            p_project_id: project_id,
+            p_from_path: 'a.txt',
+            p_to_path: 'b.txt',
+            p_expected_version: 2,
         }),
     );
     assert.deepEqual([moved.file_path, moved.version, moved.content], ['b.txt', 3, 'two\n']);
@@ -116,7 +135,11 @@ test('a file is saved, moved, reverted and deleted', async () => {
     );
     assert.deepEqual(
         history.map((row) => [row.version, row.file_path, row.is_deleted]),
-        [[5, 'b.txt', true], [4, 'b.txt', false], [3, 'b.txt', false]],
+        [
+            [5, 'b.txt', true],
+            [4, 'b.txt', false],
+            [3, 'b.txt', false],
+        ],
     );
     assert.deepEqual(
         (await ok(client.rpc('get_project_file_history', at('b.txt')))).map((row) => row.file_path),
@@ -135,8 +158,10 @@ test('reading functions answer GET', async () => {
     assert.equal((await ok(client.rpc('get_project_file', file, { get: true }))).content, 'two');
     assert.deepEqual(
         await ok(
-            client.rpc('get_current_project_files', { project_uuid: project_id }, { get: true })
-                .select('file_path, version').neq('file_path', 'b.txt'),
+            client
+                .rpc('get_current_project_files', { project_uuid: project_id }, { get: true })
+                .select('file_path, version')
+                .neq('file_path', 'b.txt'),
         ),
         [{ file_path: 'a.txt', version: 1 }],
     );
@@ -145,13 +170,24 @@ test('reading functions answer GET', async () => {
 test('any text comes back as it was sent', async () => {
     const { client } = newUser();
     const { project_id } = await newProject({ client });
-    const texts = ['', '\\x00 \\n', 'quotes \' " ` $$', 'tabs\tand\r\nlines\n', 'Grüße, 你好, 👩‍💻', '\u2028 \ufeff', '{"a": [1]}'];
+    const texts = [
+        '',
+        '\\x00 \\n',
+        'quotes \' " ` $$',
+        'tabs\tand\r\nlines\n',
+        'Grüße, 你好, 👩‍💻',
+        '\u2028 \ufeff',
+        '{"a": [1]}',
+    ];
     for (const text of texts) {
         const file = await ok(save(client, project_id, `as ${texts.indexOf(text)} 你好?&=.txt`, text));
         assert.deepEqual([file.content, file.content_hash], [text, hash(text)]);
     }
     const files = await ok(client.rpc('get_current_project_files', { project_uuid: project_id }));
-    assert.deepEqual(files.map((file) => file.content), texts);
+    assert.deepEqual(
+        files.map((file) => file.content),
+        texts,
+    );
 });
 
 test('a large file comes back as it was sent', async () => {
@@ -172,15 +208,20 @@ test('upsert_project_file answers JSON, errors too', async () => {
     const upsert = async (by, content, expected_version, p_file_path = 'a.txt') =>
         ok(
             by.client.rpc('upsert_project_file', {
-                project_uuid: project_id, p_file_path, p_content: content, p_file_type: 'text', expected_version,
+                project_uuid: project_id,
+                p_file_path,
+                p_content: content,
+                p_file_type: 'text',
+                expected_version,
             }),
         );
     const answer = await upsert(owner, 'one', 0);
     assert.deepEqual(Object.keys(answer), ['success', 'data']);
     const { id, updated_at, ...data } = answer.data;
-    assert.deepEqual([answer.success, data], [
-        true, { file_path: 'a.txt', version: 1, content_hash: hash('one'), is_current_version: true },
-    ]);
+    assert.deepEqual(
+        [answer.success, data],
+        [true, { file_path: 'a.txt', version: 1, content_hash: hash('one'), is_current_version: true }],
+    );
     assert.deepEqual(
         await ok(owner.client.from('project_files').select('id, updated_at').eq('project_id', project_id)),
         [{ id, updated_at }],
@@ -214,20 +255,49 @@ test('many files at once, or none', async () => {
     const { client } = newUser();
     const { project_id: p_project_id } = await newProject({ client });
     const batch = (...p_files) => client.rpc('atomic_upsert_project_files', { p_project_id, p_files });
-    const file = (file_path, content, expected_version) => ({ file_path, content, file_type: 'text', expected_version });
+    const file = (file_path, content, expected_version) => ({
+        file_path,
+        content,
+        file_type: 'text',
+        expected_version,
+    });
     const saved = await ok(batch(file('b.txt', 'b', 0), file('a.txt', 'a', 0), file('c.txt', 'c')));
-    assert.deepEqual(saved.map((row) => [row.file_path, row.version]), [['b.txt', 1], ['a.txt', 1], ['c.txt', 1]]);
+    assert.deepEqual(
+        saved.map((row) => [row.file_path, row.version]),
+        [
+            ['b.txt', 1],
+            ['a.txt', 1],
+            ['c.txt', 1],
+        ],
+    );
     const error = await refused(
-        batch(file('d.txt', 'd', 0), file('a.txt', 'aa', 3), file('b.txt', 'bb', 4), { file_path: 'c.txt', delete: true }),
-        409, 'PT409',
+        batch(file('d.txt', 'd', 0), file('a.txt', 'aa', 3), file('b.txt', 'bb', 4), {
+            file_path: 'c.txt',
+            delete: true,
+        }),
+        409,
+        'PT409',
     );
     assert.deepEqual(
-        JSON.parse(error.details).conflicts.map(({ file_path, expected, current }) => ({ file_path, expected, current })),
-        [{ file_path: 'a.txt', expected: 3, current: 1 }, { file_path: 'b.txt', expected: 4, current: 1 }],
+        JSON.parse(error.details).conflicts.map(({ file_path, expected, current }) => ({
+            file_path,
+            expected,
+            current,
+        })),
+        [
+            { file_path: 'a.txt', expected: 3, current: 1 },
+            { file_path: 'b.txt', expected: 4, current: 1 },
+        ],
     );
     assert.equal((await ok(batch({ file_path: 'c.txt', delete: true })))[0].is_deleted, true);
     const files = await ok(client.rpc('get_current_project_files', { project_uuid: p_project_id }));
-    assert.deepEqual(files.map((row) => [row.file_path, row.content]), [['a.txt', 'a'], ['b.txt', 'b']]);
+    assert.deepEqual(
+        files.map((row) => [row.file_path, row.content]),
+        [
+            ['a.txt', 'a'],
+            ['b.txt', 'b'],
+        ],
+    );
 });
 
 test('edits of one version are merged', async () => {
@@ -235,17 +305,29 @@ test('edits of one version are merged', async () => {
     const { project_id: p_project_id } = await newProject({ client });
     const merge = async (p_content, p_base_version, p_file_type) => {
         const rows = await ok(
-            client.rpc('merge_project_file', { p_project_id, p_file_path: 'a.txt', p_content, p_base_version, p_file_type }),
+            client.rpc('merge_project_file', {
+                p_project_id,
+                p_file_path: 'a.txt',
+                p_content,
+                p_base_version,
+                p_file_type,
+            }),
         );
         assert.equal(rows.length, 1);
         return rows[0];
     };
     assert.deepEqual(await merge('1\n2\n3\n4\n', 0, 'text'), {
-        version: 1, merged: false, has_conflicts: false, content: '1\n2\n3\n4\n',
+        version: 1,
+        merged: false,
+        has_conflicts: false,
+        content: '1\n2\n3\n4\n',
     });
     await ok(save(client, p_project_id, 'a.txt', 'one\n2\n3\n4\n', 1));
     assert.deepEqual(await merge('1\n2\n3\nfour\n', 1), {
-        version: 3, merged: true, has_conflicts: false, content: 'one\n2\n3\nfour\n',
+        version: 3,
+        merged: true,
+        has_conflicts: false,
+        content: 'one\n2\n3\nfour\n',
     });
     const { content, ...conflict } = await merge('eins\n2\n3\n4\n', 1);
     assert.deepEqual(conflict, { version: 3, merged: false, has_conflicts: true });
@@ -261,17 +343,26 @@ test('the change feed tells every save once', async () => {
     const seen = [];
     let after = null;
     // It may lag behind the oldest transaction of the cluster, also of other databases.
-    for (const end = Date.now() + 10_000; seen.length < 4 && Date.now() < end; ) {
-        const page = await ok(client.rpc('get_project_changes', { p_project_id: project_id, p_after: after, p_limit: 3 }));
+    for (const end = Date.now() + 10_000; seen.length < 4 && Date.now() < end;) {
+        const page = await ok(
+            client.rpc('get_project_changes', { p_project_id: project_id, p_after: after, p_limit: 3 }),
+        );
         seen.push(...page);
         after = page.at(-1)?.cursor ?? after;
     }
     assert.deepEqual(
         seen.map((row) => [row.file_path, row.version, row.is_deleted, row.created_by]),
-        [['a.txt', 1, false, id], ['a.txt', 2, false, id], ['a.txt', 3, false, id], ['a.txt', 4, true, id]],
+        [
+            ['a.txt', 1, false, id],
+            ['a.txt', 2, false, id],
+            ['a.txt', 3, false, id],
+            ['a.txt', 4, true, id],
+        ],
     );
     const error = await refused(
-        client.rpc('get_project_changes', { p_project_id: project_id, p_after: 'yesterday' }), 400, '22023',
+        client.rpc('get_project_changes', { p_project_id: project_id, p_after: 'yesterday' }),
+        400,
+        '22023',
     );
     assert.ok(error.hint);
 });
@@ -297,7 +388,10 @@ test('a build from its start to a version, and one that fails', async () => {
     assert.equal((await succeed()).version_id, version_id);
     await ok(save(client, p_project_id, 'a.txt', 'two\n'));
     const files = await ok(client.rpc('get_project_version_files', { p_project_id, p_version_id: version_id }));
-    assert.deepEqual(files.map((file) => [file.file_path, file.content]), [['a.txt', 'one\n']]);
+    assert.deepEqual(
+        files.map((file) => [file.file_path, file.content]),
+        [['a.txt', 'one\n']],
+    );
 
     const start = (args) => client.rpc('start_project_build', { p_project_id, ...args });
     const [build] = await ok(start({ p_prompt: 'Again', p_framework: 'svelte' }));
@@ -308,12 +402,17 @@ test('a build from its start to a version, and one that fails', async () => {
         client.rpc('fail_project_build', { p_project_id, p_build_id: next.build_id, p_error: 'no space left' }),
     );
     assert.deepEqual([failed.status, failed.error], ['failed', 'no space left']);
-    await refused(
-        client.rpc('create_version_on_success', { p_project_id, p_build_id: next.build_id }), 409, 'PT409',
-    );
+    await refused(client.rpc('create_version_on_success', { p_project_id, p_build_id: next.build_id }), 409, 'PT409');
     assert.deepEqual(
-        (await ok(client.from('project_build_metrics').select('build_id, status').eq('project_id', p_project_id).order('id')))
-            .map((row) => row.status),
+        (
+            await ok(
+                client
+                    .from('project_build_metrics')
+                    .select('build_id, status')
+                    .eq('project_id', p_project_id)
+                    .order('id'),
+            )
+        ).map((row) => row.status),
         ['deployed', 'abandoned', 'failed'],
     );
 });
@@ -325,7 +424,9 @@ test('integrity and retention', async () => {
     assert.deepEqual(await ok(client.rpc('check_project_integrity', { p_project_id })), []);
     const prune = async (args) => ok(client.rpc('prune_project_history', { p_project_id, p_keep_last: 2, ...args }));
     const remaining = async () =>
-        (await ok(client.rpc('get_project_file_history', { p_project_id, p_file_path: 'a.txt' }))).map((row) => row.version);
+        (await ok(client.rpc('get_project_file_history', { p_project_id, p_file_path: 'a.txt' }))).map(
+            (row) => row.version,
+        );
     assert.deepEqual(await prune({ p_keep_newer_than: '1 hour' }), []);
     const [dry] = await prune();
     assert.deepEqual([dry.file_path, dry.removed_versions], ['a.txt', [1, 2]]);
@@ -344,10 +445,19 @@ test('stored rows decode to the content that the view shows', async () => {
     assert.equal(row.base_version, null);
     const content = await ok(
         client.rpc('stored_content', {
-            p_project_id: project_id, p_file_path: row.file_path, p_version: row.version,
-            p_content_hash: row.content_hash, p_size_bytes: row.size_bytes, p_encoding: row.encoding, p_stored: row.stored,
-            p_base_size: null, p_base_encoding: null, p_base_stored: null,
-            p_key_size: null, p_key_encoding: null, p_key_stored: null,
+            p_project_id: project_id,
+            p_file_path: row.file_path,
+            p_version: row.version,
+            p_content_hash: row.content_hash,
+            p_size_bytes: row.size_bytes,
+            p_encoding: row.encoding,
+            p_stored: row.stored,
+            p_base_size: null,
+            p_base_encoding: null,
+            p_base_stored: null,
+            p_key_size: null,
+            p_key_encoding: null,
+            p_key_stored: null,
         }),
     );
     assert.equal(content, 'one\n');

@@ -9,8 +9,6 @@ export default async function* report(events) {
         } else if (type === 'test:fail') {
             const error = data.details.error;
             yield `not ok - ${data.name}\n${inspect(error.cause ?? error, { depth: 6 }).replace(/^/gm, '    ')}\n`;
-        } else if (type === 'test:stdout' || type === 'test:stderr') {
-            yield data.message;
         }
     }
 }

@@ -28,7 +28,8 @@ test('roles: viewers read, editors save, owners manage members', async () => {
     await refused(add(editor), 403, '42501');
     await ok(add(owner));
     assert.equal(
-        await ok(owner.client.rpc('remove_project_member', { p_project_id: project_id, p_user_id: editor.id })), true,
+        await ok(owner.client.rpc('remove_project_member', { p_project_id: project_id, p_user_id: editor.id })),
+        true,
     );
     await refused(save(editor.client, project_id, 'a.txt', 'two'), 404, 'PT404');
 });

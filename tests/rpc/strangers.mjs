@@ -13,7 +13,9 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
     return {
         add_project_member: { p_user_id: randomUUID(), p_role: 'viewer' },
         atomic_upsert_project_file: { ...content, expected_version: 1 },
-        atomic_upsert_project_files: { p_files: [{ file_path: 'a.txt', content: 'two', file_type: 'text', expected_version: 1 }] },
+        atomic_upsert_project_files: {
+            p_files: [{ file_path: 'a.txt', content: 'two', file_type: 'text', expected_version: 1 }],
+        },
         can_read_project: {},
         check_project_integrity: {},
         create_version_on_success: { p_build_id: build_id },
@@ -77,7 +79,11 @@ test('functions answer a stranger as if there were no such project', async () =>
         else if (name === 'upsert_project_file') assert.equal(body.error.code, 'NOT_FOUND');
         else assert.deepEqual([real.status, body.code], [404, 'PT404'], name);
     }
-    assert.equal((await ok(owner.client.rpc('get_project_file', { p_project_id: project.project_id, p_file_path: 'a.txt' }))).version, 1);
+    assert.equal(
+        (await ok(owner.client.rpc('get_project_file', { p_project_id: project.project_id, p_file_path: 'a.txt' })))
+            .version,
+        1,
+    );
 });
 
 test('tables answer a stranger as if there were no such project', async () => {
@@ -95,7 +101,7 @@ test('tables answer a stranger as if there were no such project', async () => {
     ]) {
         assert.deepEqual(await stranger.ask(project_id, request), await stranger.ask(randomUUID(), request));
     }
-    assert.deepEqual(
-        await ok(owner.client.from('project_files').select('content').eq('project_id', project_id)), [{ content: 'one' }],
-    );
+    assert.deepEqual(await ok(owner.client.from('project_files').select('content').eq('project_id', project_id)), [
+        { content: 'one' },
+    ]);
 });

@@ -34,7 +34,8 @@ export { send };
 
 export function token(claims, secret = RPC_JWT_SECRET) {
     const part = (json) => Buffer.from(JSON.stringify(json)).toString('base64url');
-    const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ exp: Math.floor(Date.now() / 1000) + 600, ...claims })}`;
+    const exp = Math.floor(Date.now() / 1000) + 600;
+    const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ exp, ...claims })}`;
     return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
@@ -68,7 +69,9 @@ export async function newProject(owner, members = {}) {
         for (const user of [users].flat()) {
             await ok(
                 owner.client.rpc('add_project_member', {
-                    p_project_id: project.project_id, p_user_id: user.id, p_role: role,
+                    p_project_id: project.project_id,
+                    p_user_id: user.id,
+                    p_role: role,
                 }),
             );
         }
@@ -79,7 +82,11 @@ export async function newProject(owner, members = {}) {
 /** Saves a file; without `expected` the last writer wins. */
 export function save(client, project, path, content, expected) {
     return client.rpc('atomic_upsert_project_file', {
-        project_uuid: project, p_file_path: path, p_content: content, p_file_type: 'text', expected_version: expected,
+        project_uuid: project,
+        p_file_path: path,
+        p_content: content,
+        p_file_type: 'text',
+        expected_version: expected,
     });
 }
 
@@ -138,9 +145,11 @@ export async function until(holds) {
 
 /** Waits until a request of PostgREST waits for a lock. */
 export function untilWaiting() {
-    return until(() =>
-        sql(`SELECT count(*) FROM pg_stat_activity
-              WHERE datname = current_database() AND usename = 'authenticator' AND wait_event_type = 'Lock'`) !== '0');
+    return until(
+        () =>
+            sql(`SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND usename = 'authenticator' AND wait_event_type = 'Lock'`) !== '0',
+    );
 }
 
 /** The tables (r) and views (v) that users may read. */
