@@ -5,6 +5,8 @@ use std::ffi::CString;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
+use crate::backend;
+
 /// How committed changes are announced.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
 #[allow(non_camel_case_types)]
@@ -115,6 +117,7 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+    backend::reserve_settings(c"pg_versioned");
 }
 
 /// Whether a login role is listed in `pg_versioned.claim_roles`.

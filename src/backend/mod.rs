@@ -22,8 +22,8 @@ pub use rows::{ResultSet, one_row, query_into_result};
 pub use session::{
     Lock, Owner, SnapshotVersion, advisory_lock, advisory_try_lock, as_owner, bypasses_rls, clock, current_xid,
     fixed_snapshot, hash_key, is_standby, is_superuser, json_time, keep_freed_memory, local_transaction_id, log,
-    log_logical_message, next_xid, notice, notify, role_name, roles, setting, snapshot_version, system_identifier,
-    undo_on_duplicate,
+    log_logical_message, next_xid, notice, notify, reserve_settings, role_name, roles, setting, snapshot_version,
+    system_identifier, undo_on_duplicate,
 };
 pub use slots::in_free_slot;
 pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};

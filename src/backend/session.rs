@@ -66,6 +66,11 @@ pub fn setting(name: &CStr) -> Option<String> {
     }
 }
 
+/// Makes settings of a prefix an error that are not defined by now: a misspelt one would be none.
+pub fn reserve_settings(prefix: &CStr) {
+    unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
+}
+
 /// The wall clock now, not the transaction's start.
 pub fn clock() -> Timestamp {
     Timestamp(unsafe { pg_sys::GetCurrentTimestamp() })

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use serde::{Deserialize, Serialize};
 
-use super::change::{Target, Version, change};
+use super::change::{Change, Target, Version, change};
 use super::store::Content;
 use crate::backend::{self, Answer, Call, ResultSet};
 use crate::error::{Conflict, Error};
@@ -26,9 +26,7 @@ fn atomic_upsert_project_file(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
     Call::answer(fcinfo, |call| {
-        save(call, project, path, content, file_type, expected, |call, project, version| {
-            call.row(&version.columns(project))
-        })
+        save(call, project, path, content, file_type, expected, |change, version| change.row(version))
     })
 }
 
@@ -39,7 +37,7 @@ fn save<T>(
     content: Option<&str>,
     file_type: Option<&str>,
     expected: Option<i32>,
-    answer: impl Fn(&Call, Uuid, Version) -> T,
+    answer: impl Fn(&Change, Version) -> T,
 ) -> Result<T, Error> {
     let project = input::project(project, "project_uuid")?;
     let path = input::file_path(path, "p_file_path")?;
@@ -49,7 +47,7 @@ fn save<T>(
     let content = Content::new(content, Some(call.text_argument(2)));
     let target = Target { path, expected };
     change(call, project, &[path], |change| {
-        change.until_written(path, || change.save(target, content, file_type, |version| answer(call, project, version)))
+        change.until_written(path, || change.save(target, content, file_type, |version| answer(change, version)))
     })
 }
 
@@ -111,7 +109,7 @@ fn upsert_project_file(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> String {
     Call::run(fcinfo, |call| {
-        let data = |_: &Call, _, version: Version| Data {
+        let data = |_: &Change, version: Version| Data {
             id: version.id.to_string(),
             file_path: version.path.to_owned(),
             version: version.version,

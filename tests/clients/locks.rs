@@ -209,3 +209,49 @@ fn files_moved_to_and_fro_never_deadlock() {
     assert_eq!((listed.len(), &*listed[0].2), (1, "the one file"));
     invariants::hold(&mut admin);
 }
+
+#[test]
+fn operators_see_who_holds_what_and_who_waits_behind_whom() {
+    const LOCKS: &str = "SELECT kind, file_path, mode, granted, blocked_by, since <= clock_timestamp()
+                           FROM versioning_locks WHERE pid = $1 AND project_id = $2 ORDER BY kind, file_path";
+    type Seen = (String, Option<String>, String, bool, Vec<i32>, bool);
+    let db = Database::new("lock_view");
+    let (mut holder, mut saver, mut builder, mut admin) = (db.connect(), db.connect(), db.connect(), db.connect());
+    admin.run("SET search_path = versioned, public");
+    let project = admin.project(Uuid::new_v4()).project;
+    let other = admin.project(Uuid::new_v4()).project;
+    admin.put(project, "a", "one");
+    admin.put(other, "a", "one");
+    let mut seen = |pid: i32| -> Vec<Seen> {
+        let rows = admin.rows(LOCKS, &[&pid, &project]);
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3), r.get(4), r.get(5))).collect()
+    };
+    let file = |mode: &str, granted, behind: &[i32]| -> Seen {
+        ("file".into(), Some("a".into()), mode.into(), granted, behind.to_vec(), true)
+    };
+    let whole = |mode: &str, granted, behind: &[i32]| -> Seen {
+        ("project".into(), None, mode.into(), granted, behind.to_vec(), true)
+    };
+    holder.run("BEGIN");
+    holder.put(other, "a", "two");
+    holder.put(project, "a", "two");
+    assert_eq!(seen(holder.pid), [file("exclusive", true, &[]), whole("shared", true, &[])]);
+    let (holding, saving, building) = (holder.pid, saver.pid, builder.pid);
+    thread::scope(|scope| {
+        let saver = scope.spawn(move || saver.put(project, "a", "three"));
+        until_waiting(&mut db.connect(), saving);
+        let builder = scope.spawn(move || builder.start(project, true).map(|_| ()));
+        until_waiting(&mut db.connect(), building);
+        assert_eq!(seen(saving), [file("exclusive", false, &[holding]), whole("shared", true, &[])]);
+        let mut behind = seen(building);
+        behind[0].4.sort_unstable();
+        let mut due = [holding, saving];
+        due.sort_unstable();
+        assert_eq!(behind, [whole("exclusive", false, &due)]);
+        holder.run("COMMIT");
+        assert_eq!(saver.join().expect("no panic"), 3);
+        builder.join().expect("no panic").expect("it starts");
+    });
+    assert!(admin.rows("SELECT FROM versioning_locks", &[]).is_empty());
+    refused(db.user(Uuid::new_v4()).try_rows("SELECT FROM versioned.versioning_locks", &[]), "42501");
+}

@@ -112,6 +112,11 @@ SELECT current_actor() IS NULL AS nobody;
 SELECT created FROM create_complete_project('5e1f0000-0000-4000-8000-000000000001');
 \echo :SQLSTATE
 
+-- There are no others: what is misspelt is said to be.
+RESET SESSION AUTHORIZATION;
+SET pg_versioned.save_rates = 5;
+SET SESSION AUTHORIZATION regress_versioned_worker;
+
 -- It gets an actor by pg_versioned.actor_id, ALTER ROLE ... SET says which; a superuser can do that.
 RESET SESSION AUTHORIZATION;
 SET pg_versioned.actor_id = '5e1f0000-0000-4000-8000-000000000003';
