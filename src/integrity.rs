@@ -11,7 +11,7 @@ use crate::progress::Progress;
 
 /// A query for each kind of finding that needs no content: project, path, version, problem, detail. `$1` is a project,
 /// or NULL for all.
-static CHECKS: [Statement; 9] = [
+static CHECKS: [Statement; 10] = [
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'second_head', 'another live file has this path'
            FROM {s}.project_file_heads h
@@ -78,6 +78,15 @@ static CHECKS: [Statement; 9] = [
                  GROUP BY w.version) v
           WHERE ($1 IS NULL OR h.project_id = $1)
             AND (v.rows > 1 OR v.version > h.version OR v.version < 1)",
+    ),
+    Statement::new(
+        "SELECT h.project_id, v.file_path, v.version, 'out_of_order',
+                'its transaction is yet to come: get_project_changes leaves it out until then'
+           FROM {s}.project_file_heads h
+           JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id
+          WHERE ($1 IS NULL OR h.project_id = $1)
+            AND v.change_xid >= pg_snapshot_xmax(pg_current_snapshot())
+            AND v.change_xid IS DISTINCT FROM pg_current_xact_id_if_assigned()",
     ),
     Statement::new(
         "SELECT p.id, NULL::text, NULL::integer, 'orphan',

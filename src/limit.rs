@@ -28,8 +28,9 @@ pub fn count(caller: Caller, db: &Db, project: Uuid) -> Result<(), Error> {
 fn admit(now: Timestamp, paid_off: Option<Timestamp>, rate: i32, burst: i32) -> Result<Timestamp, i64> {
     let interval = 1_000_000 / i64::from(rate);
     let most = interval * i64::from(burst);
-    // A clock set back, or a limit lowered, must not lock anybody out for longer than an empty burst does.
-    let paid_off = paid_off.map_or(now.0, |moment| moment.0.clamp(now.0, now.0 + most));
+    // What lies further ahead comes of a clock set back, or of a limit lowered: nobody is locked out by it.
+    let furthest = now.0 + 2 * most + 1_000_000;
+    let paid_off = paid_off.filter(|moment| moment.0 <= furthest).map_or(now.0, |moment| moment.0.max(now.0));
     let next = paid_off + interval;
     if next - now.0 <= most { Ok(Timestamp(next)) } else { Err(next - now.0 - most) }
 }
@@ -60,6 +61,13 @@ mod tests {
             paid_off = Some(admit(later, paid_off, 20, 3).expect("within the burst"));
         }
         assert!(admit(later, paid_off, 20, 3).is_err());
+    }
+
+    #[test]
+    fn a_clock_set_back_locks_nobody_out() {
+        let hour = Timestamp(3_600_000_000);
+        let paid_off = admit(hour, None, 20, 3).expect("the first");
+        assert!(admit(Timestamp(0), Some(paid_off), 20, 3).is_ok());
     }
 
     proptest! {

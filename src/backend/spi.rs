@@ -205,22 +205,26 @@ fn parameters(args: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
 }
 
 /// Keeps the planner from sequential scans while it lives. A plan made while a table is small would stay with
-/// a scan when the table has grown a thousandfold within one transaction, before anything can analyze it.
-pub(super) struct IndexesOnly(bool);
+/// a scan when the table has grown a thousandfold within one transaction, before anything can analyze it. Where there is
+/// no index to use, the plan seems so dear then that Postgres would compile it, which takes longer than to run it.
+pub(super) struct IndexesOnly {
+    seqscan: bool,
+    jit: bool,
+}
 
 impl IndexesOnly {
     pub(super) fn begin() -> Self {
         unsafe {
-            let before = pg_sys::enable_seqscan;
-            pg_sys::enable_seqscan = false;
-            IndexesOnly(before)
+            let before = IndexesOnly { seqscan: pg_sys::enable_seqscan, jit: pg_sys::jit_enabled };
+            (pg_sys::enable_seqscan, pg_sys::jit_enabled) = (false, false);
+            before
         }
     }
 }
 
 impl Drop for IndexesOnly {
     fn drop(&mut self) {
-        unsafe { pg_sys::enable_seqscan = self.0 };
+        unsafe { (pg_sys::enable_seqscan, pg_sys::jit_enabled) = (self.seqscan, self.jit) };
     }
 }
 

@@ -296,6 +296,7 @@ fn out_of_order_is_found() {
     patient.suffers("UPDATE {v} SET created_at = created_at + interval '1 day' WHERE {a} AND version = 20", &due(21));
     patient.suffers("UPDATE {v} SET snapshot_seq = 0 WHERE {a} AND version = 20", &due(20));
     patient.suffers("UPDATE {v} SET snapshot_seq = 99 WHERE {a} AND version = 20", &due(21));
+    patient.suffers("UPDATE {v} SET change_xid = '9223372036854775807' WHERE {a} AND version = 20", &due(20));
     let due = [(None, None, "out_of_order")];
     patient.suffers("UPDATE versioned.projects SET snapshot_seq = 2 WHERE id = '{p}'", &due);
     patient.suffers(
