@@ -21,9 +21,18 @@ pub struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Checks that the caller may act as `needed`, holds the project and runs `body`. `prepare` runs before
-    /// the wait, for work that need not be done while others queue.
-    pub fn run<P, R>(
+    /// Checks that the caller may act as `needed`, holds the project and runs `body`.
+    pub fn run<R>(
+        call: &Call,
+        project: Uuid,
+        needed: Role,
+        body: impl FnOnce(&Held) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        Self::run_prepared(call, project, needed, |_| (), |held, ()| body(held))
+    }
+
+    /// The same; `prepare` runs before the wait, for work that need not be done while others queue.
+    pub fn run_prepared<P, R>(
         call: &Call,
         project: Uuid,
         needed: Role,

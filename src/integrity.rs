@@ -5,7 +5,7 @@ use pgrx::{Uuid, pg_sys};
 
 use crate::backend::{Answer, Call, Db, ResultSet, Rows, Statement, Timestamp, as_owner, connect};
 use crate::caller::{Caller, Role};
-use crate::content::{Bases, Flaw, Stored};
+use crate::content::{Bases, Flaw, Stored, join_bases};
 use crate::error::Error;
 use crate::progress::Progress;
 
@@ -121,19 +121,16 @@ static ORPHANS: Statement = Statement::new(
                          WHERE h.project_id = v.project_id AND h.file_id = v.file_id)",
 );
 
-static VERSIONS: Statement = Statement::new(
+static VERSIONS: Statement = Statement::new(concat!(
     "SELECT h.project_id, v.file_path, v.version, v.file_id, v.created_at, v.snapshot_seq, v.is_deleted,
             v.content_hash, v.size_bytes, v.encoding, v.stored, b.size_bytes, b.encoding, b.stored,
             k.size_bytes, k.encoding, k.stored
        FROM {s}.project_file_heads h
-       JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id
-       LEFT JOIN {s}.project_file_versions b
-         ON b.project_id = v.project_id AND b.file_id = v.file_id AND b.version = v.base_version
-       LEFT JOIN {s}.project_file_versions k
-         ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version
-      WHERE ($1 IS NULL OR h.project_id = $1)
+       JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id",
+    join_bases!("v"),
+    "WHERE ($1 IS NULL OR h.project_id = $1)
       ORDER BY v.file_id, v.version",
-);
+));
 
 /// What is wrong with the content of a version: problem and detail.
 fn content_problem(rows: &Rows, row: usize, bases: &mut Bases) -> Option<(&'static str, String)> {

@@ -230,30 +230,24 @@ fn prune_project_history(
         let path = path.map(|path| input::file_path(Some(path), "p_file_path")).transpose()?;
         let keep_last = input::within(keep_last.or(Some(0)), "p_keep_last", 0, i32::MAX)? as usize;
         let dry_run = input::required(dry_run, "p_dry_run")?;
-        Held::run(
-            call,
-            project,
-            Role::Owner,
-            |_| (),
-            |held, ()| {
-                held.refuse_unseen_saves()?;
-                let newer_than = keep_newer_than.map(|age| cutoff(held, age.into())).transpose()?;
-                let policy = Policy { keep_last, newer_than };
-                let snapshots = snapshots(held);
-                let _rewriting = RewritingHistory::begin();
-                let mut progress = Progress::begin("files pruned");
-                let answer = ResultSet::begin(call);
-                for file in files(held, path)? {
-                    let removes = policy.removes(&file, &snapshots);
-                    let (removed, freed) = prune(held, &file, &removes, dry_run);
-                    if !removed.is_empty() {
-                        answer.push(&[file.path.as_str().into(), removed.as_slice().into(), freed.into()]);
-                    }
-                    progress.step();
+        Held::run(call, project, Role::Owner, |held| {
+            held.refuse_unseen_saves()?;
+            let newer_than = keep_newer_than.map(|age| cutoff(held, age.into())).transpose()?;
+            let policy = Policy { keep_last, newer_than };
+            let snapshots = snapshots(held);
+            let _rewriting = RewritingHistory::begin();
+            let mut progress = Progress::begin("files pruned");
+            let answer = ResultSet::begin(call);
+            for file in files(held, path)? {
+                let removes = policy.removes(&file, &snapshots);
+                let (removed, freed) = prune(held, &file, &removes, dry_run);
+                if !removed.is_empty() {
+                    answer.push(&[file.path.as_str().into(), removed.as_slice().into(), freed.into()]);
                 }
-                Ok(answer.done())
-            },
-        )
+                progress.step();
+            }
+            Ok(answer.done())
+        })
     })
 }
 

@@ -28,33 +28,27 @@ fn start_ai_time_tracking(
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
         let operation = input::line(operation, "p_operation", MAX_OPERATION_BYTES)?;
-        Held::run(
-            call,
-            project,
-            Role::Editor,
-            |_| (),
-            |held, ()| {
-                let build = Build::find(held, &build_id)?;
-                if build.status != "started" {
-                    return Err(build.ended(project));
-                }
-                let session = id::next().to_string();
-                let user = held.caller.actor.or(build.user);
-                held.db.run(
-                    &START,
-                    &[
-                        held.id(),
-                        session.as_str().into(),
-                        build_id.as_str().into(),
-                        user.into(),
-                        operation.into(),
-                        held.now.into(),
-                    ],
-                );
-                held.touch();
-                Ok(session)
-            },
-        )
+        Held::run(call, project, Role::Editor, |held| {
+            let build = Build::find(held, &build_id)?;
+            if build.status != "started" {
+                return Err(build.ended(project));
+            }
+            let session = id::next().to_string();
+            let user = held.caller.actor.or(build.user);
+            held.db.run(
+                &START,
+                &[
+                    held.id(),
+                    session.as_str().into(),
+                    build_id.as_str().into(),
+                    user.into(),
+                    operation.into(),
+                    held.now.into(),
+                ],
+            );
+            held.touch();
+            Ok(session)
+        })
     })
 }
 
@@ -71,19 +65,13 @@ fn stop_ai_time_tracking(project: Option<Uuid>, session: Option<&str>, fcinfo: p
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let session = id_argument(session, "p_session_id")?;
-        Held::run(
-            call,
-            project,
-            Role::Editor,
-            |_| (),
-            |held, ()| {
-                let rows = held.db.run(&STOP, &[held.id(), session.as_str().into(), held.now.into()]);
-                if rows.is_empty() {
-                    return Err(Error::SessionNotFound { project, session });
-                }
-                held.touch();
-                Ok(rows.value(0, 1))
-            },
-        )
+        Held::run(call, project, Role::Editor, |held| {
+            let rows = held.db.run(&STOP, &[held.id(), session.as_str().into(), held.now.into()]);
+            if rows.is_empty() {
+                return Err(Error::SessionNotFound { project, session });
+            }
+            held.touch();
+            Ok(rows.value(0, 1))
+        })
     })
 }

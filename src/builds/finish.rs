@@ -71,23 +71,17 @@ fn fail_project_build(
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
         let error = input::prose(error, "p_error", MAX_ERROR_BYTES)?;
-        Held::run(
-            call,
-            project,
-            Role::Editor,
-            |_| (),
-            |held, ()| {
-                let build = Build::find(held, &build_id)?;
-                match build.status.as_str() {
-                    "started" => {
-                        held.db.run(&PROJECT, &[held.id(), held.now.into()]);
-                        Ok(end(held, &build_id, &Ended { status: "failed", error, durations: None }).composite(1))
-                    }
-                    "deployed" => Err(build.ended(project)),
-                    // Failed already, or abandoned for a newer build: there is nothing left to fail.
-                    _ => Ok(held.db.run(&ROW, &[held.id(), build_id.as_str().into()]).composite(1)),
+        Held::run(call, project, Role::Editor, |held| {
+            let build = Build::find(held, &build_id)?;
+            match build.status.as_str() {
+                "started" => {
+                    held.db.run(&PROJECT, &[held.id(), held.now.into()]);
+                    Ok(end(held, &build_id, &Ended { status: "failed", error, durations: None }).composite(1))
                 }
-            },
-        )
+                "deployed" => Err(build.ended(project)),
+                // Failed already, or abandoned for a newer build: there is nothing left to fail.
+                _ => Ok(held.db.run(&ROW, &[held.id(), build_id.as_str().into()]).composite(1)),
+            }
+        })
     })
 }

@@ -128,19 +128,13 @@ fn start_project_build(
         let prompt = input::prose(prompt, "p_prompt", MAX_PROMPT_BYTES)?;
         let framework = framework.map(|f| input::line(Some(f), "p_framework", MAX_FRAMEWORK_BYTES)).transpose()?;
         let supersede = input::required(supersede, "p_supersede")?;
-        let started = Held::run(
-            call,
-            project,
-            Role::Editor,
-            |_| (),
-            |held, ()| {
-                abandon_active(held, supersede)?;
-                let is_initial = held.db.run(&IS_FIRST, &[held.id()]).is_empty();
-                let framework = framework.unwrap_or(&held.framework);
-                let user = held.caller.actor;
-                Ok(begin(held.db, &NewBuild { project, user, prompt, framework, is_initial, now: held.now }))
-            },
-        )?;
+        let started = Held::run(call, project, Role::Editor, |held| {
+            abandon_active(held, supersede)?;
+            let is_initial = held.db.run(&IS_FIRST, &[held.id()]).is_empty();
+            let framework = framework.unwrap_or(&held.framework);
+            let user = held.caller.actor;
+            Ok(begin(held.db, &NewBuild { project, user, prompt, framework, is_initial, now: held.now }))
+        })?;
         Ok(started.answer(call))
     })
 }

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Target, Version, change};
+use super::change::{Change, Target, Version, change, change_file};
 use super::store::Content;
 use crate::backend::{self, Answer, Call, ResultSet};
 use crate::error::{Conflict, Error};
@@ -46,8 +46,8 @@ fn save<T>(
     let expected = input::expected_version(expected, "expected_version")?;
     let content = Content::new(content, Some(call.text_argument(2)));
     let target = Target { path, expected };
-    change(call, project, &[path], |change| {
-        change.until_written(path, || change.save(target, content, file_type, |version| answer(change, version)))
+    change_file(call, project, &[path], |change| {
+        change.save(target, content, file_type, |version| answer(change, version))
     })
 }
 
@@ -236,9 +236,7 @@ fn delete_project_file(
         let path = input::file_path(path, "p_file_path")?;
         let expected = input::expected_version(expected, "p_expected_version")?;
         let target = Target { path, expected };
-        change(call, project, &[path], |change| {
-            change.until_written(path, || change.delete(target, |version| change.row(version)))
-        })
+        change_file(call, project, &[path], |change| change.delete(target, |version| change.row(version)))
     })
 }
 
@@ -257,9 +255,7 @@ fn move_project_file(
         let to = input::file_path(to, "p_to_path")?;
         let expected = input::expected_version(expected, "p_expected_version")?;
         let target = Target { path: from, expected };
-        change(call, project, &[from, to], |change| {
-            change.until_written(from, || change.rename(target, to, None, |version| change.row(version)))
-        })
+        change_file(call, project, &[from, to], |change| change.rename(target, to, None, |version| change.row(version)))
     })
 }
 
@@ -278,8 +274,6 @@ fn revert_project_file(
         let to = input::within(to, "p_to_version", 1, i32::MAX)?;
         let expected = input::expected_version(expected, "p_expected_version")?;
         let target = Target { path, expected };
-        change(call, project, &[path], |change| {
-            change.until_written(path, || change.revert(target, to, |version| change.row(version)))
-        })
+        change_file(call, project, &[path], |change| change.revert(target, to, |version| change.row(version)))
     })
 }

@@ -75,6 +75,16 @@ pub fn change<T>(
     })
 }
 
+/// The same for one file: the first of `paths`, with where it goes to. See [`Change::until_written`].
+pub fn change_file<T>(
+    call: &Call,
+    project: Uuid,
+    paths: &[&str],
+    attempt: impl Fn(&Change) -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    change(call, project, paths, |change| change.until_written(paths[0], || attempt(change)))
+}
+
 impl Change<'_> {
     /// Runs `attempt` on the file at `path` until it has an answer: it answers `None` when the state it read was gone
     /// before it could write.

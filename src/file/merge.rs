@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::change::{Change, Target, change, conflict};
+use super::change::{Change, Target, change_file, conflict};
 use super::store::{self, Content, Head};
 use crate::backend::{Answer, Call, one_row};
 use crate::error::Error;
@@ -58,8 +58,8 @@ impl Edit<'_> {
         let labels = Labels { base: &base_label, ours: &current_label, theirs: "yours" };
         match text::merge(&base, &current, self.content, &labels) {
             Merge::Clean(content) => {
-                let limited = input::content(Some(&content), "the merged content").map(|_| ());
-                limited.and_then(|()| self.save(change, head.version, content, file_type, true))
+                input::content(Some(&content), "the merged content")?;
+                self.save(change, head.version, content, file_type, true)
             }
             Merge::Conflicts(content) => {
                 Ok(Some(Merged { version: head.version, merged: false, has_conflicts: true, content }))
@@ -115,7 +115,7 @@ fn merge_project_file(
             file_type: file_type.map(|file_type| input::file_type(Some(file_type), "p_file_type")).transpose()?,
         };
         let Merged { version, merged, has_conflicts, content } =
-            change(call, project, &[edit.path], |change| change.until_written(edit.path, || edit.merge(change)))?;
+            change_file(call, project, &[edit.path], |change| edit.merge(change))?;
         Ok(one_row(call, &[version.into(), merged.into(), has_conflicts.into(), content.as_str().into()]))
     })
 }

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::change::{Change, Target, Version, change, conflict};
+use super::change::{Change, Target, Version, change_file, conflict};
 use super::store::{Content, hex};
 use crate::backend::{Answer, Call, Row, Trigger, stamp_inserted_row};
 use crate::error::Error;
@@ -61,10 +61,8 @@ fn insert_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             version => version.map(|n| n - 1),
         };
         let target = Target { path: &new.path, expected };
-        change(call, new.project, &[&new.path], |change| {
-            change.until_written(&new.path, || {
-                change.save(target, content, &new.file_type, |version| trigger.answer(&version.columns(new.project)))
-            })
+        change_file(call, new.project, &[&new.path], |change| {
+            change.save(target, content, &new.file_type, |version| trigger.answer(&version.columns(new.project)))
         })
     })
 }
@@ -103,15 +101,13 @@ impl Old {
         paths: &[&str],
         attempt: impl Fn(&Change) -> Result<Option<Answer>, Error>,
     ) -> Result<Answer, Error> {
-        change(call, self.project, paths, |change| {
-            change.until_written(&self.path, || {
-                let head = change.state(&self.path)?.live;
-                if !self.is_current || head.is_none() {
-                    let head = head.or_else(|| change.tombstone(&self.path));
-                    return Err(conflict(&self.path, Some(self.version), head.as_ref()));
-                }
-                attempt(change)
-            })
+        change_file(call, self.project, paths, |change| {
+            let head = change.state(&self.path)?.live;
+            if !self.is_current || head.is_none() {
+                let head = head.or_else(|| change.tombstone(&self.path));
+                return Err(conflict(&self.path, Some(self.version), head.as_ref()));
+            }
+            attempt(change)
         })
     }
 }

@@ -31,19 +31,13 @@ static DELETIONS: [Statement; 9] = [
 fn delete_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bool {
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
-        Held::run(
-            call,
-            project,
-            Role::Owner,
-            |_| (),
-            |held, ()| {
-                held.refuse_unseen_saves()?;
-                let _removing = RewritingHistory::begin();
-                for deletion in &DELETIONS {
-                    held.db.run(deletion, &[held.id()]);
-                }
-                Ok(true)
-            },
-        )
+        Held::run(call, project, Role::Owner, |held| {
+            held.refuse_unseen_saves()?;
+            let _removing = RewritingHistory::begin();
+            for deletion in &DELETIONS {
+                held.db.run(deletion, &[held.id()]);
+            }
+            Ok(true)
+        })
     })
 }

@@ -32,19 +32,13 @@ fn add_project_member(
             let role = abridged(role);
             return Err(Error::Invalid(format!("p_role must be viewer, editor or owner, not \"{role}\"")));
         }
-        Held::run(
-            call,
-            project,
-            Role::Owner,
-            |_| (),
-            |held, ()| {
-                if user == held.owner_id && role != "owner" {
-                    return Err(Error::Invalid(format!("user {user} owns the project and cannot be a mere {role}")));
-                }
-                held.touch();
-                Ok(held.db.run(&ADD, &[held.id(), user.into(), role.into(), held.now.into()]).composite(1))
-            },
-        )
+        Held::run(call, project, Role::Owner, |held| {
+            if user == held.owner_id && role != "owner" {
+                return Err(Error::Invalid(format!("user {user} owns the project and cannot be a mere {role}")));
+            }
+            held.touch();
+            Ok(held.db.run(&ADD, &[held.id(), user.into(), role.into(), held.now.into()]).composite(1))
+        })
     })
 }
 
@@ -55,18 +49,12 @@ fn remove_project_member(project: Option<Uuid>, user: Option<Uuid>, fcinfo: pg_s
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let user = input::required(user, "p_user_id")?;
-        Held::run(
-            call,
-            project,
-            Role::Owner,
-            |_| (),
-            |held, ()| {
-                if user == held.owner_id {
-                    return Err(Error::Invalid(format!("user {user} owns the project and cannot be removed")));
-                }
-                held.touch();
-                Ok(!held.db.run(&REMOVE, &[held.id(), user.into()]).is_empty())
-            },
-        )
+        Held::run(call, project, Role::Owner, |held| {
+            if user == held.owner_id {
+                return Err(Error::Invalid(format!("user {user} owns the project and cannot be removed")));
+            }
+            held.touch();
+            Ok(!held.db.run(&REMOVE, &[held.id(), user.into()]).is_empty())
+        })
     })
 }

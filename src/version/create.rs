@@ -171,6 +171,8 @@ fn create_version_on_success(
             line_stats::since(db, project, parent_snapshot(db, project), &mut compared);
             compared
         };
-        Held::run(call, project, Role::Editor, compare, |held, compared| succeed(held, &build_id, &result, compared))
+        Held::run_prepared(call, project, Role::Editor, compare, |held, compared| {
+            succeed(held, &build_id, &result, compared)
+        })
     })
 }
