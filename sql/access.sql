@@ -76,6 +76,8 @@ BEGIN
                    ' %1$I.project_file_versions, %1$I.project_files, %1$I.project_storage,'
                    ' %1$I.file_operation_metrics TO %2$I', v_schema, p_role);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I.project_files TO %I', v_schema, p_role);
+    EXECUTE format('GRANT USAGE ON SCHEMA versioned_internal TO %I', p_role);
+    EXECUTE format('GRANT SELECT ON versioned_internal.file_contents TO %I', p_role);
     FOR v_function IN
         SELECT d.objid
           FROM pg_depend d
@@ -99,8 +101,8 @@ DECLARE
     v_member record;
 BEGIN
     FOR v_member IN
-        SELECT CASE WHEN d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                    THEN 'FUNCTION ' || d.objid::pg_catalog.regprocedure::text
+        SELECT CASE WHEN n.oid IS NOT NULL THEN 'SCHEMA ' || pg_catalog.quote_ident(n.nspname)
+                    WHEN p.oid IS NOT NULL THEN 'FUNCTION ' || d.objid::pg_catalog.regprocedure::text
                     WHEN c.relkind = 'S' THEN 'SEQUENCE ' || d.objid::pg_catalog.regclass::text
                     ELSE 'TABLE ' || d.objid::pg_catalog.regclass::text
                END AS object,
@@ -116,10 +118,12 @@ BEGIN
             ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
           LEFT JOIN pg_catalog.pg_proc p
             ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.objid
-         CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(c.relacl, p.proacl,
+          LEFT JOIN pg_catalog.pg_namespace n
+            ON d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND n.oid = d.objid
+         CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(c.relacl, p.proacl, n.nspacl,
                    CASE WHEN p.oid IS NOT NULL THEN pg_catalog.acldefault('f', p.proowner) END)) a
-         WHERE (c.relkind IN ('r', 'p', 'v', 'S') OR p.oid IS NOT NULL)
-           AND a.grantee <> COALESCE(c.relowner, p.proowner)
+         WHERE (c.relkind IN ('r', 'p', 'v', 'S') OR p.oid IS NOT NULL OR n.oid IS NOT NULL)
+           AND a.grantee <> COALESCE(c.relowner, p.proowner, n.nspowner)
          GROUP BY 1, 2
     LOOP
         EXECUTE 'REVOKE ALL ON ' || v_member.object || ' FROM ' || v_member.grantee;

@@ -57,7 +57,6 @@ CREATE FUNCTION @extschema@.start_project_build(
     ai_session_id    text
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'start_project_build_wrapper';
 COMMENT ON FUNCTION @extschema@.start_project_build(uuid, text, text, boolean) IS
     'Starts a project''s next build. PT409 while another is active, unless p_supersede or it is older than pg_versioned.build_timeout: then that one is abandoned. Errors: 22023, 42501, PT404, PT409.';
@@ -65,7 +64,6 @@ COMMENT ON FUNCTION @extschema@.start_project_build(uuid, text, text, boolean) I
 CREATE FUNCTION @extschema@.fail_project_build(p_project_id uuid, p_build_id text, p_error text DEFAULT NULL)
     RETURNS @extschema@.project_build_metrics
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'fail_project_build_wrapper';
 COMMENT ON FUNCTION @extschema@.fail_project_build(uuid, text, text) IS
     'Marks a build failed; it leaves no version behind. Idempotent. PT409 when the build has succeeded. Errors: 22023, 42501, PT404, PT409.';
@@ -76,14 +74,12 @@ CREATE FUNCTION @extschema@.start_ai_time_tracking(
     p_operation  text DEFAULT 'main_build'
 ) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'start_ai_time_tracking_wrapper';
 COMMENT ON FUNCTION @extschema@.start_ai_time_tracking(uuid, text, text) IS
     'Starts billing AI time to an active build; the session''s ULID. Errors: 22023, 42501, PT404, PT409 (the build has ended).';
 
 CREATE FUNCTION @extschema@.stop_ai_time_tracking(p_project_id uuid, p_session_id text) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'stop_ai_time_tracking_wrapper';
 COMMENT ON FUNCTION @extschema@.stop_ai_time_tracking(uuid, text) IS
     'Ends an AI-time session; its duration in milliseconds, the same at every further call. Errors: 22023, 42501, PT404.';

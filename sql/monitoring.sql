@@ -1,4 +1,19 @@
--- What operators watch: how much is saved, and who waits for whom.
+-- What operators watch: what projects weigh, how much is saved, and who waits for whom.
+
+CREATE VIEW @extschema@.project_storage WITH (security_invoker = true) AS
+SELECT h.project_id,
+       pg_catalog.count(DISTINCT h.file_id) AS files,
+       pg_catalog.count(*) AS versions,
+       pg_catalog.sum(v.size_bytes)::bigint AS content_bytes,
+       pg_catalog.sum(COALESCE(pg_catalog.octet_length(v.stored), 0))::bigint AS stored_bytes,
+       pg_catalog.round(pg_catalog.sum(v.size_bytes)::numeric
+                        OPERATOR(pg_catalog./) NULLIF(pg_catalog.sum(pg_catalog.octet_length(v.stored)), 0), 1) AS ratio
+  FROM @extschema@.project_file_heads h
+  JOIN @extschema@.project_file_versions v
+    ON v.project_id OPERATOR(pg_catalog.=) h.project_id AND v.file_id OPERATOR(pg_catalog.=) h.file_id
+ GROUP BY h.project_id;
+COMMENT ON VIEW @extschema@.project_storage IS
+    'What the files of a project weigh: bytes of the contents of all versions, bytes stored for them, and the ratio of the two, without other columns and indexes. Read it under row level security.';
 
 CREATE VIEW @extschema@.file_operation_metrics WITH (security_invoker = true) AS
 SELECT pg_catalog.date_trunc('hour', o.created_at, 'UTC') AS hour,

@@ -68,7 +68,6 @@ CREATE FUNCTION @extschema@.create_complete_project(
     ai_session_id    text
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'create_complete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.create_complete_project(uuid, text, text, text, text) IS
     'Project, first build, metrics and AI-time session in one transaction, or nothing. The same key, or a double click, returns the first call''s IDs with created = false. Errors: 22023, 42501, 40001.';
@@ -76,21 +75,18 @@ COMMENT ON FUNCTION @extschema@.create_complete_project(uuid, text, text, text, 
 CREATE FUNCTION @extschema@.add_project_member(p_project_id uuid, p_user_id uuid, p_role text)
     RETURNS @extschema@.project_members
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'add_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.add_project_member(uuid, uuid, text) IS
     'Gives a user a role (viewer, editor, owner) in a project, or changes it. Owners only. Errors: 22023, 42501, PT404.';
 
 CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
     'Takes a user out of a project; false when they were no member. No save of theirs commits after it returned and committed. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
 
 CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'delete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.delete_project(uuid) IS
     'Deletes a project with all its files, history, versions and builds, for good; true. Owners only. Errors: 42501, PT404.';

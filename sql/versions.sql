@@ -70,7 +70,6 @@ CREATE FUNCTION @extschema@.create_version_on_success(
     p_result     jsonb DEFAULT '{}'
 ) RETURNS @extschema@.project_versions
     LANGUAGE c VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'create_version_on_success_wrapper';
 COMMENT ON FUNCTION @extschema@.create_version_on_success(uuid, text, jsonb) IS
     'Makes a build''s reserved version: numbers it, snapshots the files, closes the build. Idempotent per build. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned).';
@@ -85,7 +84,6 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
         updated_at   timestamptz
     )
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
-    SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'get_project_version_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
     'The files of a project version as they were, by path. Errors: 22023, 42501, PT404.';

@@ -8,7 +8,8 @@
 use pgrx::Uuid;
 use serde::Deserialize;
 
-use crate::backend::{self, Call, Db, Owner, RoleId, Statement, as_owner, connect};
+use crate::args;
+use crate::backend::{self, Call, Db, FreshSnapshot, Lookup, Owner, RoleId, Row, as_owner, connect};
 use crate::error::Error;
 use crate::settings;
 
@@ -62,32 +63,39 @@ impl Caller {
         as_owner(call, |owner| connect(call, |db| caller.check(db, project, Role::Viewer, owner)))
     }
 
-    /// Whether the caller may act in a project as `needed`. PT404 when the project does not exist or the
-    /// caller is no member, so that a stranger cannot tell which; 42501 when the role does not suffice.
-    pub fn check(self, db: &Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<(), Error> {
-        static RIGHTS: Statement = Statement::new(
-            "SELECT p.owner_id, m.role
-               FROM {s}.projects p
-               LEFT JOIN {s}.project_members m ON m.project_id = p.id AND m.user_id = $2
-              WHERE p.id = $1",
-        );
-        let rows = db.run(&RIGHTS, &[project.into(), self.actor.into()]);
-        if rows.is_empty() {
-            return Err(Error::ProjectNotFound(project));
-        }
-        self.allow(project, needed, rows.value(0, 1), rows.get(0, 2))
+    /// Whether the caller may act in a project as `needed`, as of a fresh snapshot. PT404 when the project does not
+    /// exist or the caller is no member, so that a stranger cannot tell which; 42501 when the role does not suffice.
+    pub fn check(self, db: &Db, project: Uuid, needed: Role, owner: &Owner) -> Result<(), Error> {
+        let _now = FreshSnapshot::take();
+        self.allowed(db, project, needed, owner).map(|_| ())
     }
 
-    /// The same decision for a project whose owner and whose role for the actor were read already.
-    pub fn allow(self, project: Uuid, needed: Role, owner: Uuid, role: Option<String>) -> Result<(), Error> {
+    /// The project's row, if the caller may act in it as `needed`; else as [`Caller::check`]. Read with the active
+    /// snapshot.
+    pub fn allowed<'d>(self, db: &'d Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<Row<'d>, Error> {
+        static PROJECT: Lookup =
+            Lookup::new(c"projects", c"projects_pkey", &["id"], "SELECT * FROM {s}.projects WHERE id = :id");
+        static MEMBER: Lookup = Lookup::new(
+            c"project_members",
+            c"project_members_pkey",
+            &["project_id", "user_id"],
+            "SELECT * FROM {s}.project_members WHERE project_id = :project_id AND user_id = :user_id",
+        );
+        let row = db.look_up_root(&PROJECT, &args! { id: project })?.ok_or(Error::ProjectNotFound(project))?;
         if self.privileged {
-            return Ok(());
+            return Ok(row);
         }
-        let role = if self.actor == Some(owner) { Some(Role::Owner) } else { role.as_deref().and_then(Role::parse) };
+        let actor = self.actor.ok_or(Error::NotSignedIn)?;
+        let role = if row.value::<Uuid>("owner_id") == actor {
+            Some(Role::Owner)
+        } else {
+            let member = db.look_up(&MEMBER, &args! { project_id: project, user_id: actor })?;
+            member.and_then(|member| Role::parse(&member.value::<String>("role")))
+        };
         match role {
             None => Err(Error::ProjectNotFound(project)),
             Some(role) if role < needed => Err(Error::Forbidden { project, needed: needed.name() }),
-            Some(_) => Ok(()),
+            Some(_) => Ok(row),
         }
     }
 }

@@ -7,13 +7,19 @@ use std::fmt;
 use pgrx::Uuid;
 use serde_json::{Value as Json, json};
 
-use crate::content::Flaw;
+use crate::hex;
 
 /// Why a call was refused. Nothing is written when one is returned.
 #[derive(Debug)]
 pub enum Error {
     /// An argument is missing, malformed or out of its limits. The text names it.
     Invalid(String),
+    /// More lines differ than may be compared or merged.
+    TooManyLines {
+        path: String,
+        lines: usize,
+        limit: usize,
+    },
     /// A cursor that is none of this cluster's. The text says why.
     ForeignCursor(String),
     /// The caller is neither privileged nor signed in.
@@ -53,7 +59,7 @@ pub enum Error {
         version: String,
     },
     VersionConflict(Conflict),
-    /// Several files of a batch are not as expected; at least one.
+    /// Files of a batch that are not as expected; at least one.
     VersionConflicts(Vec<Conflict>),
     /// A live file has the path already.
     PathTaken {
@@ -87,9 +93,38 @@ pub enum Error {
         version: i32,
         flaw: Flaw,
     },
+    /// A table or index of the extension's is not there under its name, or not fit for use.
+    Missing {
+        kind: &'static str,
+        name: String,
+    },
     /// A defect of ours.
     Internal,
 }
+
+/// Why a version's content cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The version it stands on is not there.
+    BaseMissing,
+    /// The stored bytes are not those of a content of its size.
+    Undecodable,
+    /// The content is another than the one saved.
+    HashMismatch,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Flaw::BaseMissing => "the version it stands on is missing",
+            Flaw::Undecodable => "its stored content does not decode",
+            Flaw::HashMismatch => "its content does not match its hash",
+        })
+    }
+}
+
+/// Conflicts of a batch that DETAIL lists; above it, it only says how many there are.
+const LISTED_CONFLICTS: usize = 100;
 
 /// A file's current version is not the one that was expected.
 #[derive(Debug)]
@@ -103,14 +138,14 @@ pub struct Conflict {
 #[derive(Debug)]
 pub struct FileState {
     pub version: i32,
-    pub hash: Option<String>,
+    pub hash: Option<[u8; 32]>,
 }
 
 impl Error {
     pub fn sqlstate(&self) -> &'static str {
         use Error::*;
         match self {
-            Invalid(_) | ForeignCursor(_) => "22023",
+            Invalid(_) | TooManyLines { .. } | ForeignCursor(_) => "22023",
             NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable => "42501",
             ProjectNotFound(_)
             | FileNotFound { .. }
@@ -124,6 +159,7 @@ impl Error {
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
+            Missing { .. } => "55000",
             Internal => "XX000",
         }
     }
@@ -134,7 +170,8 @@ impl Error {
             Error::VersionConflict(conflict) => conflict.json(),
             Error::VersionConflicts(conflicts) => {
                 let mut json = conflicts.first().map(Conflict::json).unwrap_or_default();
-                json["conflicts"] = conflicts.iter().map(Conflict::json).collect();
+                json["conflicts"] = conflicts.iter().take(LISTED_CONFLICTS).map(Conflict::json).collect();
+                json["conflict_count"] = conflicts.len().into();
                 json
             }
             Error::PathTaken { path, expected, current } => conflict(path, *expected, Some(current)),
@@ -162,6 +199,9 @@ impl Error {
             VersionConflict(Conflict { current: None | Some(FileState { hash: None, .. }), .. }) => {
                 "To create the file, expect version 0."
             }
+            TooManyLines { .. } => {
+                "Lines at the beginning and the end that are equal do not count. A superuser can raise the limit."
+            }
             VersionConflict(_) => {
                 "Read the current version, bring your change up to it, and try again with its number."
             }
@@ -177,6 +217,9 @@ impl Error {
             }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
+            Missing { .. } => {
+                "Give it its name back, REINDEX it, or restore it from another installation of the extension."
+            }
             Internal => "The server's log says more.",
             _ => return None,
         })
@@ -209,7 +252,7 @@ fn conflict(path: &str, expected: Option<i32>, current: Option<&FileState>) -> J
         "file_path": path,
         "expected": expected,
         "current": current.map(|c| c.version),
-        "current_hash": current.and_then(|c| c.hash.as_deref()),
+        "current_hash": current.and_then(|c| c.hash).map(|hash| hex::encode(&hash)),
     })
 }
 
@@ -218,11 +261,17 @@ impl fmt::Display for Error {
         use Error::*;
         match self {
             Invalid(what) | ForeignCursor(what) => f.write_str(what),
+            TooManyLines { path, lines, limit } => write!(
+                f,
+                "file \"{path}\" has {lines} lines to compare, the limit pg_versioned.max_compared_lines is {limit}"
+            ),
             NotSignedIn => write!(f, "not signed in"),
             Forbidden { project, needed } => write!(f, "project {project}: this needs the role {needed}"),
             NotYourself => write!(f, "p_user_id must be the signed-in user"),
             NotPrivileged(what) => write!(f, "only a privileged role may {what}"),
-            HistoryIsImmutable => write!(f, "file versions are not changed or removed by statements of one's own"),
+            HistoryIsImmutable => {
+                write!(f, "file versions can only be changed or removed by the functions of pg_versioned")
+            }
             ProjectNotFound(project) => write!(f, "project {project} not found"),
             FileNotFound { project, path } => write!(f, "file \"{path}\" not found in project {project}"),
             FileVersionNotFound { project, path, version } => {
@@ -255,6 +304,7 @@ impl fmt::Display for Error {
             Damaged { project, path, version, flaw } => {
                 write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
             }
+            Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
             Internal => write!(f, "internal error of pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }
@@ -270,10 +320,13 @@ mod tests {
         let error = Error::VersionConflict(Conflict {
             path: "a \"b\".txt".into(),
             expected: 3,
-            current: Some(FileState { version: 5, hash: Some("ab".into()) }),
+            current: Some(FileState { version: 5, hash: Some([0xab; 32]) }),
         });
         let detail: Json = serde_json::from_str(&error.detail().unwrap()).unwrap();
-        assert_eq!(detail, json!({"file_path": "a \"b\".txt", "expected": 3, "current": 5, "current_hash": "ab"}));
+        assert_eq!(
+            detail,
+            json!({"file_path": "a \"b\".txt", "expected": 3, "current": 5, "current_hash": "ab".repeat(32)})
+        );
         assert!(error.hint().is_some());
     }
 

@@ -3,8 +3,7 @@
 use pgrx::Uuid;
 
 use crate::error::Error;
-use crate::file::path;
-use crate::id::abridged;
+use crate::path;
 use crate::settings;
 
 /// Longest file type, in bytes.
@@ -78,5 +77,30 @@ pub fn within(value: Option<i32>, name: &str, least: i32, most: i32) -> Result<i
         Ok(n)
     } else {
         Err(Error::Invalid(format!("{name} must be from {least} to {most}, not {n}")))
+    }
+}
+
+/// A text as an error message may show it: not too long, control characters escaped.
+pub fn abridged(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut shown = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::abridged;
+
+    #[test]
+    fn messages_show_texts_safely() {
+        assert_eq!(abridged("a b"), "a b");
+        assert_eq!(abridged("\u{1b}[31m\n"), "\\u{1b}[31m\\n");
+        assert_eq!(abridged(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
     }
 }

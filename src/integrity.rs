@@ -3,19 +3,20 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use crate::backend::{Answer, Call, Db, ResultSet, Rows, Statement, Timestamp, as_owner, connect};
+use crate::args;
+use crate::backend::{Answer, Bytes, Call, Db, ResultSet, Row, Statement, Timestamp, as_owner, connect};
 use crate::caller::{Caller, Role};
-use crate::content::{Bases, Flaw, Stored, join_bases};
-use crate::error::Error;
+use crate::content::{Decoder, Stored};
+use crate::error::{Error, Flaw};
 use crate::progress::Progress;
 
-/// A query for each kind of finding that needs no content: project, path, version, problem, detail. `$1` is a project,
+/// A query for each kind of finding that needs no content: project, path, version, problem, detail. `:project` is a project,
 /// or NULL for all.
 static CHECKS: [Statement; 10] = [
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'second_head', 'another live file has this path'
            FROM {s}.project_file_heads h
-          WHERE ($1 IS NULL OR h.project_id = $1) AND NOT h.is_deleted
+          WHERE (:project IS NULL OR h.project_id = :project) AND NOT h.is_deleted
             AND EXISTS (SELECT FROM {s}.project_file_heads o
                          WHERE o.project_id = h.project_id AND o.file_path = h.file_path AND NOT o.is_deleted
                            AND o.ctid <> h.ctid)",
@@ -23,13 +24,13 @@ static CHECKS: [Statement; 10] = [
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'second_head', 'the file has another head'
            FROM {s}.project_file_heads h
-          WHERE ($1 IS NULL OR h.project_id = $1)
+          WHERE (:project IS NULL OR h.project_id = :project)
             AND EXISTS (SELECT FROM {s}.project_file_heads o WHERE o.file_id = h.file_id AND o.ctid <> h.ctid)",
     ),
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'orphan', 'the file is of no project'
            FROM {s}.project_file_heads h
-          WHERE ($1 IS NULL OR h.project_id = $1)
+          WHERE (:project IS NULL OR h.project_id = :project)
             AND NOT EXISTS (SELECT FROM {s}.projects p WHERE p.id = h.project_id)",
     ),
     Statement::new(
@@ -39,7 +40,7 @@ static CHECKS: [Statement; 10] = [
            FROM {s}.project_file_heads h
            LEFT JOIN {s}.project_file_versions v
              ON v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = h.version
-          WHERE ($1 IS NULL OR h.project_id = $1)
+          WHERE (:project IS NULL OR h.project_id = :project)
             AND (h.file_path, h.file_type, h.is_deleted, h.content_hash, h.snapshot_seq, h.updated_at)
                 IS DISTINCT FROM
                 (v.file_path, v.file_type, v.is_deleted, v.content_hash, v.snapshot_seq, v.created_at)",
@@ -50,7 +51,7 @@ static CHECKS: [Statement; 10] = [
            FROM {s}.project_file_heads h
            LEFT JOIN {s}.project_file_versions b
              ON b.project_id = h.project_id AND b.file_id = h.file_id AND b.version = h.base_version
-          WHERE ($1 IS NULL OR h.project_id = $1) AND h.base_version IS NOT NULL AND b.stored IS NULL",
+          WHERE (:project IS NULL OR h.project_id = :project) AND h.base_version IS NOT NULL AND b.stored IS NULL",
     ),
     Statement::new(
         "SELECT h.project_id, h.file_path, lower(gap), 'version_gap',
@@ -64,7 +65,7 @@ static CHECKS: [Statement; 10] = [
                   FROM {s}.project_file_versions v
                  WHERE v.project_id = h.project_id AND v.file_id = h.file_id) m
           CROSS JOIN unnest(m.missing) AS gap
-          WHERE ($1 IS NULL OR h.project_id = $1)",
+          WHERE (:project IS NULL OR h.project_id = :project)",
     ),
     Statement::new(
         "SELECT h.project_id, v.file_path, v.version, 'duplicate_version',
@@ -76,7 +77,7 @@ static CHECKS: [Statement; 10] = [
                   FROM {s}.project_file_versions w
                  WHERE w.project_id = h.project_id AND w.file_id = h.file_id
                  GROUP BY w.version) v
-          WHERE ($1 IS NULL OR h.project_id = $1)
+          WHERE (:project IS NULL OR h.project_id = :project)
             AND (v.rows > 1 OR v.version > h.version OR v.version < 1)",
     ),
     Statement::new(
@@ -84,7 +85,7 @@ static CHECKS: [Statement; 10] = [
                 'its transaction is yet to come: get_project_changes leaves it out until then'
            FROM {s}.project_file_heads h
            JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id
-          WHERE ($1 IS NULL OR h.project_id = $1)
+          WHERE (:project IS NULL OR h.project_id = :project)
             AND v.change_xid >= pg_snapshot_xmax(pg_current_snapshot())
             AND v.change_xid IS DISTINCT FROM pg_current_xact_id_if_assigned()",
     ),
@@ -92,7 +93,7 @@ static CHECKS: [Statement; 10] = [
         "SELECT p.id, NULL::text, NULL::integer, 'orphan',
                 'the current version ' || p.current_version_id || ' does not exist'
            FROM {s}.projects p
-          WHERE ($1 IS NULL OR p.id = $1) AND p.current_version_id IS NOT NULL
+          WHERE (:project IS NULL OR p.id = :project) AND p.current_version_id IS NOT NULL
             AND NOT EXISTS (SELECT FROM {s}.project_versions v
                              WHERE v.project_id = p.id AND v.version_id = p.current_version_id)",
     ),
@@ -106,7 +107,7 @@ static CHECKS: [Statement; 10] = [
            FROM (SELECT w.project_id, w.version_id, w.snapshot_seq, w.created_at,
                         lag(w.created_at) OVER (PARTITION BY w.project_id ORDER BY w.snapshot_seq) AS before
                    FROM {s}.project_versions w
-                  WHERE ($1 IS NULL OR w.project_id = $1)) v
+                  WHERE (:project IS NULL OR w.project_id = :project)) v
            LEFT JOIN {s}.projects p ON p.id = v.project_id
           WHERE p.id IS NULL OR v.snapshot_seq >= p.snapshot_seq OR v.created_at < v.before",
     ),
@@ -116,34 +117,34 @@ static CHECKS: [Statement; 10] = [
 static ORPHANS: Statement = Statement::new(
     "SELECT v.project_id, v.file_path, v.version, 'orphan', 'the version is of no file'
        FROM {s}.project_file_versions v
-      WHERE ($1 IS NULL OR v.project_id = $1)
+      WHERE (:project IS NULL OR v.project_id = :project)
         AND NOT EXISTS (SELECT FROM {s}.project_file_heads h
                          WHERE h.project_id = v.project_id AND h.file_id = v.file_id)",
 );
 
-static VERSIONS: Statement = Statement::new(concat!(
+static VERSIONS: Statement = Statement::new(
     "SELECT h.project_id, v.file_path, v.version, v.file_id, v.created_at, v.snapshot_seq, v.is_deleted,
-            v.content_hash, v.size_bytes, v.encoding, v.stored, b.size_bytes, b.encoding, b.stored,
-            k.size_bytes, k.encoding, k.stored
+            v.content_hash, v.size_bytes, v.encoding, v.stored, v.base_size, v.base_encoding, v.base_stored,
+            v.keyframe_size, v.keyframe_encoding, v.keyframe_stored
        FROM {s}.project_file_heads h
-       JOIN {s}.project_file_versions v ON v.project_id = h.project_id AND v.file_id = h.file_id",
-    join_bases!("v"),
-    "WHERE ($1 IS NULL OR h.project_id = $1)
+       JOIN versioned_internal.file_contents v ON v.project_id = h.project_id AND v.file_id = h.file_id
+      WHERE (:project IS NULL OR h.project_id = :project)
       ORDER BY v.file_id, v.version",
-));
+);
 
 /// What is wrong with the content of a version: problem and detail.
-fn content_problem(rows: &Rows, row: usize, bases: &mut Bases) -> Option<(&'static str, String)> {
-    let stored = |first| Stored::new(rows.get(row, first), rows.get(row, first + 1), rows.bytes(row, first + 2));
-    let (version, hash) = (stored(9), rows.bytes(row, 8));
-    if rows.value(row, 7) {
-        let empty = version.is_none() && hash.is_none() && rows.value::<i32>(row, 9) == 0;
+fn content_problem(row: &Row, decoder: &mut Decoder) -> Option<(&'static str, String)> {
+    let (version, hash) = (Stored::of(row), row.get::<Bytes>("content_hash"));
+    if row.value("is_deleted") {
+        let empty = version.is_none() && hash.is_none() && row.value::<i32>("size_bytes") == 0;
         return (!empty).then(|| ("hash_mismatch", "the version is a deletion and has content".to_owned()));
     }
     let (Some(version), Some(hash)) = (version, hash) else {
         return Some(("undecodable", "the version has no stored content or no hash".to_owned()));
     };
-    let flaw = bases.text(version, (stored(12), stored(15)), hash.fetch()).err()?;
+    let base = Stored::new(row.get("base_size"), row.get("base_encoding"), row.get("base_stored"));
+    let keyframe = Stored::new(row.get("keyframe_size"), row.get("keyframe_encoding"), row.get("keyframe_stored"));
+    let flaw = decoder.text(version, (base, keyframe), hash.fetch()).err()?;
     let problem = match flaw {
         Flaw::BaseMissing => "base_missing",
         Flaw::Undecodable => "undecodable",
@@ -154,22 +155,22 @@ fn content_problem(rows: &Rows, row: usize, bases: &mut Bases) -> Option<(&'stat
 
 fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answer {
     let findings = ResultSet::begin(call);
-    let args = [project.into()];
+    let args = args! { project };
     let checks = CHECKS.iter().chain(all_tables.then_some(&ORPHANS));
     for check in checks {
-        db.each(check, &args, |rows, row| findings.push(&rows.columns(row)));
+        db.each(check, &args, |row| findings.push(&row.columns()));
     }
 
     let mut progress = Progress::begin("file versions checked");
-    let mut bases = Bases::default();
+    let mut decoder = Decoder::default();
     let mut before: Option<(Uuid, Timestamp, i32)> = None;
-    db.each(&VERSIONS, &args, |rows, row| {
+    db.each(&VERSIONS, &args, |row| {
         let report = |problem: &str, detail: &str| {
-            let [project, path, version] = [1, 2, 3].map(|column| rows.column(row, column));
+            let [project, path, version] = ["project_id", "file_path", "version"].map(|name| row.column(name));
             findings.push(&[project, path, version, problem.into(), detail.into()]);
         };
-        let file: Uuid = rows.value(row, 4);
-        let (at, snapshot) = (rows.time(row, 5).expect("created_at is not null"), rows.value(row, 6));
+        let file: Uuid = row.value("file_id");
+        let (at, snapshot): (Timestamp, i32) = (row.value("created_at"), row.value("snapshot_seq"));
         if let Some((_, earlier, lower)) = before.filter(|&(other, ..)| other == file) {
             if at < earlier {
                 report("out_of_order", "the version is older than the one before it");
@@ -179,7 +180,7 @@ fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answe
             }
         }
         before = Some((file, at, snapshot));
-        if let Some((problem, detail)) = content_problem(rows, row, &mut bases) {
+        if let Some((problem, detail)) = content_problem(row, &mut decoder) {
             report(problem, &detail);
         }
         progress.step();

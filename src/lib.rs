@@ -1,9 +1,13 @@
 //! `pg_versioned`: race-free versioning of projects and files inside Postgres.
 //!
-//! One folder or file per subject. Pure logic ([`id::ulid`], [`file::path`], [`version::semver`], …) knows
-//! nothing of Postgres; [`backend`] is the only place that touches Postgres' C API, [`locks`] the only one
-//! that knows lock keys, [`error`] the only one that knows SQLSTATEs and [`caller`] the only one that
-//! decides who may do what. The SQL side of every function is declared in `sql/`.
+//! `docs/architecture.md` shows the way of a save and of a read. Imports run one way, downwards in this list:
+//!
+//! - [`file`], [`version`], [`builds`], [`project`], [`retention`], [`integrity`]: the SQL functions, one folder or file per
+//!   subject; their declarations are in `sql/`.
+//! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`]: what several of them share. [`locks`] alone
+//!   knows lock keys, [`caller`] alone decides who may do what.
+//! - [`backend`]: the only place that touches Postgres' C API, and the only one with `unsafe`.
+//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: no access to Postgres. [`error`] alone knows SQLSTATEs.
 
 use pgrx::prelude::*;
 
@@ -13,13 +17,15 @@ mod caller;
 mod content;
 mod error;
 mod events;
+mod exclusive;
 mod file;
-mod held;
+mod hex;
 mod id;
 mod input;
 mod integrity;
 mod limit;
 mod locks;
+mod path;
 mod progress;
 mod project;
 mod retention;
@@ -35,8 +41,11 @@ extension_sql_file!("../sql/locks.sql", name = "locks", requires = ["ids"]);
 extension_sql_file!("../sql/projects.sql", name = "projects", requires = ["locks"]);
 extension_sql_file!("../sql/builds.sql", name = "builds", requires = ["projects"]);
 extension_sql_file!("../sql/versions.sql", name = "versions", requires = ["builds"]);
-extension_sql_file!("../sql/files.sql", name = "files", requires = ["versions"]);
-extension_sql_file!("../sql/integrity.sql", name = "integrity", requires = ["files"]);
+extension_sql_file!("../sql/file_tables.sql", name = "file_tables", requires = ["versions"]);
+extension_sql_file!("../sql/file_view.sql", name = "file_view", requires = ["file_tables"]);
+extension_sql_file!("../sql/file_functions.sql", name = "file_functions", requires = ["file_view"]);
+extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["file_functions"]);
+extension_sql_file!("../sql/integrity.sql", name = "integrity", requires = ["limits"]);
 extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["integrity"]);
 extension_sql_file!("../sql/monitoring.sql", name = "monitoring", requires = ["retention"]);
 extension_sql_file!("../sql/access.sql", name = "access", requires = ["monitoring"], finalize);
@@ -47,4 +56,5 @@ pub extern "C-unwind" fn _PG_init() {
     backend::log_panics();
     backend::keep_freed_memory();
     settings::register();
+    backend::reserve_settings(c"pg_versioned");
 }

@@ -5,23 +5,34 @@
 
 use pgrx::Uuid;
 
-use crate::backend::{self, Db, Timestamp};
+use crate::backend::{self, Db, Timestamp, Use};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::settings::{SAVE_BURST, SAVE_RATE};
 
+/// The actor whose saves are counted, and how many per second are allowed; `None` where there is no limit.
+fn limited(caller: Caller) -> Option<(Uuid, i32)> {
+    match (caller.actor, SAVE_RATE.get(), caller.privileged) {
+        (Some(actor), rate @ 1.., false) => Some((actor, rate)),
+        _ => None,
+    }
+}
+
+/// Locks the table that [`count`] will use, before a call waits for anything else.
+pub fn lock_table(caller: Caller, db: &Db) -> Result<(), Error> {
+    if limited(caller).is_some() { db.lock_tables(&[(c"rate_limits", Use::Write)]) } else { Ok(()) }
+}
+
 /// Counts a save that is about to be written against its actor's rate; PT429 when it comes too early. A transaction
 /// that rolls back has counted nothing.
 pub fn count(caller: Caller, db: &Db, project: Uuid) -> Result<(), Error> {
-    let (Some(actor), rate @ 1.., false) = (caller.actor, SAVE_RATE.get(), caller.privileged) else { return Ok(()) };
-    let now = backend::clock();
-    let decide = |paid_off: Option<Timestamp>| {
-        admit(now, paid_off, rate, SAVE_BURST.get()).map_err(|wait| {
+    let Some((actor, rate)) = limited(caller) else { return Ok(()) };
+    backend::in_free_slot(db, project, actor, |paid_off| {
+        admit(backend::clock(), paid_off, rate, SAVE_BURST.get()).map_err(|wait| {
             let retry_after_ms = (wait + 999) / 1000;
             Error::RateLimited { project, retry_after_ms }
         })
-    };
-    backend::in_free_slot(db, project, actor, decide)
+    })
 }
 
 /// When everything is paid off after one more save; else the microseconds to wait.

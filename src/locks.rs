@@ -39,7 +39,7 @@ fn file_key(project: Uuid, path: &str) -> i64 {
     backend::hash_key(&format!("file:{project}:{path}"))
 }
 
-/// Serializes project creation of one owner.
+/// Serializes the creation of projects by one owner.
 pub fn owner(owner: Uuid) {
     backend::advisory_lock(owner_key(owner), Lock::Exclusive);
 }
@@ -49,27 +49,47 @@ pub fn project(project: Uuid) {
     backend::advisory_lock(project_key(project), Lock::Exclusive);
 }
 
-/// Lets the caller change files at `paths`: their locks under the project's shared one, or the whole project
-/// when the transaction would come to hold too many. `before_waiting` is asked once if they are not free at once, so
-/// that nobody queues who may not.
-pub fn files(project: Uuid, paths: &[&str], before_waiting: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    let mut keys: Vec<i64> = paths.iter().map(|path| file_key(project, path)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let wanted: Vec<(i64, Lock)> = if count(project, &keys) > MAX_FILE_LOCKS {
-        vec![(project_key(project), Lock::Exclusive)]
-    } else {
-        let files = keys.into_iter().map(|key| (key, Lock::Exclusive));
-        iter::once((project_key(project), Lock::Shared)).chain(files).collect()
-    };
-    let free = wanted.iter().take_while(|&&(key, lock)| backend::advisory_try_lock(key, lock)).count();
-    if free < wanted.len() {
-        before_waiting()?;
-        for &(key, lock) in &wanted[free..] {
-            backend::advisory_lock(key, lock);
+/// The locks a call has taken on the files it changes. They stay until the transaction ends, unless the call is refused.
+pub struct FileLocks(Vec<(i64, Lock)>);
+
+impl FileLocks {
+    /// Locks the files at `paths` under their project's shared lock, or the whole project when the transaction would come
+    /// to hold too many. `before_waiting` is asked once if they are not free at once, so that nobody queues who may not.
+    pub fn take(
+        project: Uuid,
+        paths: &[&str],
+        before_waiting: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<FileLocks, Error> {
+        let mut keys: Vec<i64> = paths.iter().map(|path| file_key(project, path)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let wanted: Vec<(i64, Lock)> = if count(project, &keys) > MAX_FILE_LOCKS {
+            vec![(project_key(project), Lock::Exclusive)]
+        } else {
+            let files = keys.into_iter().map(|key| (key, Lock::Exclusive));
+            iter::once((project_key(project), Lock::Shared)).chain(files).collect()
+        };
+        let mut taken = FileLocks(Vec::with_capacity(wanted.len()));
+        let mut before_waiting = Some(before_waiting);
+        for &(key, lock) in &wanted {
+            if !backend::advisory_try_lock(key, lock) {
+                if let Some(Err(refused)) = before_waiting.take().map(|ask| ask()) {
+                    taken.release();
+                    return Err(refused);
+                }
+                backend::advisory_lock(key, lock);
+            }
+            taken.0.push((key, lock));
+        }
+        Ok(taken)
+    }
+
+    /// Gives them back: who is refused holds nothing.
+    pub fn release(self) {
+        for (key, lock) in self.0.into_iter().rev() {
+            backend::advisory_unlock(key, lock);
         }
     }
-    Ok(())
 }
 
 /// Number of the project's file locks this transaction has asked for, `keys` included. Locks a savepoint gave

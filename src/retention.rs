@@ -1,16 +1,19 @@
 //! Removing old file versions, and re-basing what stood on them.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use crate::backend::{self, Answer, Call, ResultSet, Statement, Timestamp, Value};
+use crate::args;
+use crate::backend::{self, Answer, Call, FreshSnapshot, ResultSet, Row, Statement, Timestamp, Value};
 use crate::caller::Role;
+use crate::content;
 use crate::content::codec::{self, Encoded};
 use crate::error::Error;
-use crate::file::{self, RewritingHistory};
-use crate::held::Held;
+use crate::exclusive::Exclusive;
+use crate::file::RewritingHistory;
 use crate::input;
 use crate::progress::Progress;
 
@@ -62,21 +65,21 @@ impl Policy {
 /// Whatever stands on a version that goes is encoded anew: the first as what stood there did, the others on the first.
 /// So a keyframe is still followed by middle versions and those by deltas, and nothing stands deeper.
 struct Rebasing<'a> {
-    held: &'a Held<'a>,
+    exclusive: &'a Exclusive<'a>,
     file: &'a File,
     /// What each version that goes stood on.
     gone: HashMap<i32, Option<i32>>,
     /// The version that takes the place of a base that goes.
     instead: HashMap<i32, i32>,
     /// The contents read last: a version's base is seldom far.
-    contents: VecDeque<(i32, String)>,
+    contents: VecDeque<(i32, Rc<str>)>,
 }
 
 impl<'a> Rebasing<'a> {
-    fn new(held: &'a Held, file: &'a File, removes: &[bool]) -> Self {
+    fn new(exclusive: &'a Exclusive, file: &'a File, removes: &[bool]) -> Self {
         let gone = file.versions.iter().zip(removes).filter(|(_, removed)| **removed);
         let gone = gone.map(|(version, _)| (version.number, version.base)).collect();
-        Rebasing { held, file, gone, instead: HashMap::new(), contents: VecDeque::new() }
+        Rebasing { exclusive, file, gone, instead: HashMap::new(), contents: VecDeque::new() }
     }
 
     /// What stands in the place of `base`: itself, the version that took it, or none yet.
@@ -85,8 +88,8 @@ impl<'a> Rebasing<'a> {
     }
 
     /// The new form of a version that stays, and what it stands on; `None` when it can stay as it is.
-    fn rebase(&mut self, version: &Version) -> Option<(Encoded, Option<i32>)> {
-        let lost = version.base.filter(|base| self.gone.contains_key(base))?;
+    fn rebase(&mut self, version: &Version) -> Result<Option<(Encoded, Option<i32>)>, Error> {
+        let Some(lost) = version.base.filter(|base| self.gone.contains_key(base)) else { return Ok(None) };
         let mut base = self.place(lost);
         if base.is_none() {
             self.instead.insert(lost, version.number);
@@ -96,123 +99,130 @@ impl<'a> Rebasing<'a> {
                 self.instead.insert(key, version.number);
             }
         }
-        let content = self.content(version.number);
+        let content = self.content(version.number)?;
         let encoded = match base {
-            Some(base) => codec::delta(self.content(base).as_bytes(), content.as_bytes()),
+            Some(base) => codec::delta(self.content(base)?.as_bytes(), content.as_bytes()),
             None => codec::keyframe(content.as_bytes()),
         };
-        Some((encoded, base))
+        Ok(Some((encoded, base)))
     }
 
-    fn content(&mut self, version: i32) -> String {
+    fn content(&mut self, version: i32) -> Result<Rc<str>, Error> {
         const KEPT: usize = 3;
         if let Some((_, content)) = self.contents.iter().find(|(known, _)| *known == version) {
-            return content.clone();
+            return Ok(content.clone());
         }
-        let content = file::content(self.held.db, self.held.project, self.file.id, version).unwrap_or_default();
+        let Exclusive { db, project, .. } = self.exclusive;
+        let row = content::version_row(db, *project, self.file.id, version)?;
+        let text = row.map(|row| content::read_text(db, *project, &row)).transpose()?.flatten();
+        let text: Rc<str> = text.unwrap_or_default().into();
         self.contents.truncate(KEPT - 1);
-        self.contents.push_front((version, content.clone()));
-        content
+        self.contents.push_front((version, text.clone()));
+        Ok(text)
     }
 }
 
 /// Removes the versions of a file that `removes` marks; their numbers and the bytes freed.
-fn prune(held: &Held, file: &File, removes: &[bool], dry_run: bool) -> (Vec<i32>, i64) {
+fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) -> Result<(Vec<i32>, i64), Error> {
     static REBASE: Statement = Statement::new(
-        "UPDATE {s}.project_file_versions SET encoding = $4, base_version = $5, stored = $6
-          WHERE project_id = $1 AND file_id = $2 AND version = $3",
+        "UPDATE {s}.project_file_versions SET encoding = :encoding, base_version = :base, stored = :stored
+          WHERE project_id = :project AND file_id = :file_id AND version = :version",
     );
     static REMOVE: Statement = Statement::new(
-        "DELETE FROM {s}.project_file_versions WHERE project_id = $1 AND file_id = $2 AND version = ANY ($3)",
+        "DELETE FROM {s}.project_file_versions
+          WHERE project_id = :project AND file_id = :file_id AND version = ANY (:versions)",
     );
     // Also where the base stays: a saver whose snapshot is fixed must fail rather than stand on what is gone.
     static HEAD: Statement = Statement::new(
         "UPDATE {s}.project_file_heads
-            SET base_version = $4,
+            SET base_version = :base,
                 pruned_versions = coalesce(pruned_versions, '{}')
-                                  + (SELECT range_agg(int4range(v, v, '[]')) FROM unnest($3) v)
-          WHERE project_id = $1 AND file_id = $2",
+                                  + (SELECT range_agg(int4range(v, v, '[]')) FROM unnest(:versions) v)
+          WHERE project_id = :project AND file_id = :file_id",
     );
-    let (project, id) = (held.id(), file.id.into());
-    let mut rebasing = Rebasing::new(held, file, removes);
+    let (db, project, file_id) = (exclusive.db, exclusive.project, file.id);
+    let mut rebasing = Rebasing::new(exclusive, file, removes);
     let (mut removed, mut freed) = (Vec::new(), 0);
     for (version, &goes) in file.versions.iter().zip(removes) {
+        backend::check_for_interrupts();
         if goes {
             removed.push(version.number);
             freed += version.stored;
-        } else if let Some((Encoded { encoding, bytes }, base)) = rebasing.rebase(version) {
+        } else if let Some((Encoded { encoding, bytes }, base)) = backend::in_own_memory(|| rebasing.rebase(version))? {
             freed += version.stored - bytes.len() as i64;
             if !dry_run {
-                let (encoding, stored) = (encoding as i16, bytes.as_slice());
-                let args = [project, id, version.number.into(), encoding.into(), base.into(), stored.into()];
-                held.db.run(&REBASE, &args);
+                let (encoding, stored, version) = (encoding as i16, bytes.as_slice(), version.number);
+                db.run(&REBASE, &args! { project, file_id, version, encoding, base, stored });
             }
         }
     }
     if !(removed.is_empty() || dry_run) {
-        held.db.run(&REMOVE, &[project, id, removed.as_slice().into()]);
+        let versions = removed.as_slice();
+        db.run(&REMOVE, &args! { project, file_id, versions });
         let base = file.base.and_then(|base| rebasing.place(base));
-        held.db.run(&HEAD, &[project, id, removed.as_slice().into(), base.into()]);
+        db.run(&HEAD, &args! { project, file_id, versions, base });
     }
-    (removed, freed)
+    Ok((removed, freed))
 }
 
-fn files(held: &Held, path: Option<&str>) -> Result<Vec<File>, Error> {
+/// The project's files, or those at a path, without their versions. PT404 when there is none at the path.
+fn files(exclusive: &Exclusive, path: Option<&str>) -> Result<Vec<File>, Error> {
     static FILES: Statement = Statement::new(
         "SELECT file_id, file_path, version, base_version
            FROM {s}.project_file_heads
-          WHERE project_id = $1 AND ($2 IS NULL OR file_path = $2)
+          WHERE project_id = :project AND (:path IS NULL OR file_path = :path)
           ORDER BY file_path, file_id",
     );
-    let heads = held.db.run(&FILES, &[held.id(), path.into()]);
+    let project = exclusive.project;
+    let heads = exclusive.db.run(&FILES, &args! { project, path });
     if let (Some(path), true) = (path, heads.is_empty()) {
-        return Err(Error::FileNotFound { project: held.project, path: path.to_owned() });
+        return Err(Error::FileNotFound { project, path: path.to_owned() });
     }
-    let file = |row| File {
-        id: heads.value(row, 1),
-        path: heads.value(row, 2),
-        current: heads.value(row, 3),
-        base: heads.get(row, 4),
-        versions: versions(held, heads.value(row, 1)),
+    let file = |row: Row| File {
+        id: row.value("file_id"),
+        path: row.value("file_path"),
+        current: row.value("version"),
+        base: row.get("base_version"),
+        versions: Vec::new(),
     };
-    Ok((0..heads.len()).map(file).collect())
+    Ok(heads.iter().map(file).collect())
 }
 
-fn versions(held: &Held, file: Uuid) -> Vec<Version> {
+fn versions(exclusive: &Exclusive, file_id: Uuid) -> Vec<Version> {
     static VERSIONS: Statement = Statement::new(
-        "SELECT version, base_version, coalesce(octet_length(stored), 0)::bigint, snapshot_seq, created_at
+        "SELECT version, base_version, coalesce(octet_length(stored), 0)::bigint AS stored, snapshot_seq, created_at
            FROM {s}.project_file_versions
-          WHERE project_id = $1 AND file_id = $2
+          WHERE project_id = :project AND file_id = :file_id
           ORDER BY version",
     );
-    let rows = held.db.run(&VERSIONS, &[held.id(), file.into()]);
-    let version = |row| Version {
-        number: rows.value(row, 1),
-        base: rows.get(row, 2),
-        stored: rows.value(row, 3),
-        snapshot_seq: rows.value(row, 4),
-        at: rows.time(row, 5).expect("created_at is not null"),
+    let version = |row: Row| Version {
+        number: row.value("version"),
+        base: row.get("base_version"),
+        stored: row.value("stored"),
+        snapshot_seq: row.value("snapshot_seq"),
+        at: row.value("created_at"),
     };
-    (0..rows.len()).map(version).collect()
+    exclusive.db.run(&VERSIONS, &args! { project: exclusive.project, file_id }).iter().map(version).collect()
 }
 
 /// Snapshots of all the project's versions, ascending. Deleted versions count: their deletion is only a mark.
-fn snapshots(held: &Held) -> Vec<i32> {
-    static SNAPSHOTS: Statement =
-        Statement::new("SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = $1 ORDER BY snapshot_seq");
-    let rows = held.db.run(&SNAPSHOTS, &[held.id()]);
-    (0..rows.len()).map(|row| rows.value(row, 1)).collect()
+fn snapshots(exclusive: &Exclusive) -> Vec<i32> {
+    static SNAPSHOTS: Statement = Statement::new(
+        "SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = :project ORDER BY snapshot_seq",
+    );
+    let rows = exclusive.db.run(&SNAPSHOTS, &args! { project: exclusive.project });
+    rows.iter().map(|row| row.value("snapshot_seq")).collect()
 }
 
 /// The moment that lies an interval before now; an age beyond all history is any time.
-fn cutoff(held: &Held, age: Value) -> Result<Timestamp, Error> {
+fn cutoff(exclusive: &Exclusive, age: Value) -> Result<Timestamp, Error> {
     static CUTOFF: Statement = Statement::new(
-        "SELECT CASE WHEN $2 < interval '0' THEN NULL
-                     WHEN $2 > interval '1000 years' THEN timestamptz '-infinity'
-                     ELSE $1 - $2 END",
+        "SELECT CASE WHEN :age < interval '0' THEN NULL
+                     WHEN :age > interval '1000 years' THEN timestamptz '-infinity'
+                     ELSE :now - :age END AS cutoff",
     );
-    let rows = held.db.run(&CUTOFF, &[backend::clock().into(), age]);
-    rows.time(0, 1).ok_or_else(|| Error::Invalid("p_keep_newer_than must not be negative".to_owned()))
+    let rows = exclusive.db.run(&CUTOFF, &args! { now: backend::clock(), age });
+    rows.one().get("cutoff").ok_or_else(|| Error::Invalid("p_keep_newer_than must not be negative".to_owned()))
 }
 
 /// See the COMMENT in `sql/retention.sql`.
@@ -230,17 +240,19 @@ fn prune_project_history(
         let path = path.map(|path| input::file_path(Some(path), "p_file_path")).transpose()?;
         let keep_last = input::within(keep_last.or(Some(0)), "p_keep_last", 0, i32::MAX)? as usize;
         let dry_run = input::required(dry_run, "p_dry_run")?;
-        Held::run(call, project, Role::Owner, |held| {
-            held.refuse_unseen_saves()?;
-            let newer_than = keep_newer_than.map(|age| cutoff(held, age.into())).transpose()?;
+        Exclusive::run(call, project, Role::Owner, |exclusive| {
+            exclusive.refuse_unseen_saves()?;
+            let newer_than = keep_newer_than.map(|age| cutoff(exclusive, age.into())).transpose()?;
             let policy = Policy { keep_last, newer_than };
-            let snapshots = snapshots(held);
+            let snapshots = snapshots(exclusive);
             let _rewriting = RewritingHistory::begin();
             let mut progress = Progress::begin("files pruned");
             let answer = ResultSet::begin(call);
-            for file in files(held, path)? {
+            for mut file in files(exclusive, path)? {
+                let _now = FreshSnapshot::take();
+                file.versions = versions(exclusive, file.id);
                 let removes = policy.removes(&file, &snapshots);
-                let (removed, freed) = prune(held, &file, &removes, dry_run);
+                let (removed, freed) = prune(exclusive, &file, &removes, dry_run)?;
                 if !removed.is_empty() {
                     answer.push(&[file.path.as_str().into(), removed.as_slice().into(), freed.into()]);
                 }

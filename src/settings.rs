@@ -1,11 +1,11 @@
-//! The extension's settings. All are for superusers to set: in the configuration file, by `ALTER DATABASE`
-//! or `ALTER ROLE … SET`, or in a session of theirs.
+//! The extension's settings. Only superusers can set them: in the configuration file, by `ALTER DATABASE` or
+//! `ALTER ROLE … SET`, or in a session of their own.
 
 use std::ffi::CString;
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::backend;
+use crate::text;
 
 /// How committed changes are announced.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -22,6 +22,7 @@ pub static MAX_FILE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(10 * 1024 * 1
 pub static DOUBLE_CLICK_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub static BUILD_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(3_600);
 pub static BASE_CACHE_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8 * 1024);
+pub static MAX_COMPARED_LINES: GucSetting<i32> = GucSetting::<i32>::new(text::DEFAULT_MAX_COMPARED_LINES);
 pub static SAVE_RATE: GucSetting<i32> = GucSetting::<i32>::new(20);
 pub static SAVE_BURST: GucSetting<i32> = GucSetting::<i32>::new(100);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify);
@@ -45,7 +46,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.double_click_window",
-        c"Time within which an equal create_complete_project call is taken for a double click.",
+        c"Time within which an identical create_complete_project call counts as a double click.",
         c"0 turns it off.",
         &DOUBLE_CLICK_WINDOW,
         0,
@@ -65,7 +66,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.base_cache_size",
-        c"Memory of a session for contents that it saves others on.",
+        c"Memory that a session may use to keep decoded contents.",
         c"0 turns the cache off.",
         &BASE_CACHE_SIZE,
         0,
@@ -74,8 +75,18 @@ pub fn register() {
         GucFlags::UNIT_KB,
     );
     GucRegistry::define_int_guc(
+        c"pg_versioned.max_compared_lines",
+        c"Most lines of a file that are compared or merged with another version's, without equal beginnings and ends.",
+        c"Comparing cannot be cancelled; the default keeps it within about a second.",
+        &MAX_COMPARED_LINES,
+        1,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
         c"pg_versioned.save_rate",
-        c"Saves a second that an actor may make in a project for long.",
+        c"Saves per second that an actor may keep making in a project.",
         c"0 turns the limit off. Privileged callers have none.",
         &SAVE_RATE,
         0,
@@ -85,7 +96,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.save_burst",
-        c"Saves that an actor may make in a project at once, after a pause.",
+        c"Saves that an actor may make in a project at once after a pause.",
         c"",
         &SAVE_BURST,
         1,
@@ -103,21 +114,20 @@ pub fn register() {
     );
     GucRegistry::define_string_guc(
         c"pg_versioned.claim_roles",
-        c"Login roles whose request.jwt.claims say who the actor is, and owners of SECURITY DEFINER functions that may act for them.",
-        c"Comma-separated role names. Superusers' claims always do.",
+        c"Login roles whose request.jwt.claims identify the actor, and owners of SECURITY DEFINER functions that may act for them.",
+        c"Comma-separated role names. The claims of superusers always count.",
         &CLAIM_ROLES,
         GucContext::Suset,
         GucFlags::empty(),
     );
     GucRegistry::define_string_guc(
         c"pg_versioned.actor_id",
-        c"The actor (a uuid) of a role that logs in by itself.",
+        c"The actor (a uuid) of a role that logs in directly.",
         c"Set it with ALTER ROLE ... SET.",
         &ACTOR_ID,
         GucContext::Suset,
         GucFlags::empty(),
     );
-    backend::reserve_settings(c"pg_versioned");
 }
 
 /// Whether a login role is listed in `pg_versioned.claim_roles`.

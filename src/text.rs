@@ -1,8 +1,14 @@
 //! Comparing and merging texts line by line, with git's own code (libgit2). Knows nothing of Postgres.
 
+use std::collections::HashMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use git2::{DiffOptions, MergeFileInput, MergeFileOptions, Oid, Patch};
+
+pub const DEFAULT_MAX_COMPARED_LINES: i32 = 25_000;
+
+const EQUAL_LINES_PER_COMPARED: usize = 50;
 
 /// A file's path and content at one side of a comparison.
 #[derive(Clone, Copy)]
@@ -26,42 +32,66 @@ pub struct Labels<'a> {
     pub theirs: &'a str,
 }
 
-/// Brings the changes from `base` to `theirs` into `ours`, as `git merge-file` does.
-pub fn merge(base: &str, ours: &str, theirs: &str, labels: &Labels) -> Merge {
-    if ours == theirs || base == theirs {
-        return Merge::Clean(ours.to_owned());
-    }
-    if base == ours {
-        return Merge::Clean(theirs.to_owned());
-    }
-    // diff3's markers need regions that are not narrowed down; whether there are any is decided with narrowed ones.
-    let (is_clean, text) = merge_in_style(base, ours, theirs, labels, false);
-    if is_clean { Merge::Clean(text) } else { Merge::Conflicts(merge_in_style(base, ours, theirs, labels, true).1) }
+/// The texts are too long to be compared: libgit2 cannot be cancelled.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooManyLines {
+    /// What the comparison would cost, see [`DEFAULT_MAX_COMPARED_LINES`].
+    pub lines: usize,
+    pub limit: usize,
 }
 
-fn merge_in_style(base: &str, ours: &str, theirs: &str, labels: &Labels, diff3: bool) -> (bool, String) {
+/// Lines added and removed to make one text of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineCount {
+    pub added: i64,
+    pub removed: i64,
+    /// False where the texts were too long to be compared: then all lines between the equal beginnings and the equal
+    /// ends count as replaced.
+    pub is_exact: bool,
+}
+
+/// Brings the changes from `base` to `theirs` into `ours`, as `git merge-file` does.
+pub fn merge(base: &str, ours: &str, theirs: &str, labels: &Labels, limit: usize) -> Result<Merge, TooManyLines> {
+    if ours == theirs || base == theirs {
+        return Ok(Merge::Clean(ours.to_owned()));
+    }
+    if base == ours {
+        return Ok(Merge::Clean(theirs.to_owned()));
+    }
+    // Lines that both sides insert at the same place are compared with each other: they count here.
+    let lines = [ours, theirs].map(|side| Difference::new(base, side).cost(false));
+    within(lines[0].max(lines[1]), limit)?;
+    let (named, coded) = Named::encode([base, ours, theirs]);
+    // diff3's markers need regions that are not narrowed down; whether there are any is decided with narrowed ones.
+    let (is_clean, merged) = merge_in_style(&coded, labels, false);
+    if is_clean {
+        return Ok(Merge::Clean(named.decode_merged(&merged)));
+    }
+    Ok(Merge::Conflicts(named.decode_merged(&merge_in_style(&coded, labels, true).1)))
+}
+
+fn merge_in_style(texts: &[String; 3], labels: &Labels, diff3: bool) -> (bool, String) {
     initialize();
-    let mut inputs = [base, ours, theirs].map(|content| {
+    let [base, ours, theirs] = &texts.each_ref().map(|text| {
         let mut input = MergeFileInput::new();
-        input.content(content.as_bytes());
+        input.content(text.as_bytes());
         input
     });
-    let [base, ours, theirs] = &mut inputs;
     let mut options = MergeFileOptions::new();
     options.style_standard(!diff3).style_diff3(diff3);
     options.ancestor_label(labels.base).our_label(labels.ours).their_label(labels.theirs);
-    let merged = git2::merge_file(base, ours, theirs, Some(&mut options)).expect("texts can be merged");
-    (merged.is_automergeable(), text(merged.content()))
+    let merged = git2::merge_file(base, ours, theirs, Some(&mut options)).expect("enough memory to merge");
+    (merged.is_automergeable(), String::from_utf8_lossy(merged.content()).into_owned())
 }
 
 /// What makes `new` of `old`, as `git diff` shows it and `git apply` takes it; nothing where they are equal. A side
 /// that is `None` has no such file.
-pub fn unified_diff(old: Option<Side>, new: Option<Side>) -> String {
-    let (Some(name_before), Some(name_after)) = (old.or(new), new.or(old)) else { return String::new() };
+pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Result<String, TooManyLines> {
+    let (Some(name_before), Some(name_after)) = (old.or(new), new.or(old)) else { return Ok(String::new()) };
     let is_rename = name_before.path != name_after.path;
-    let hunks = hunks(old.map_or("", |side| side.content), new.map_or("", |side| side.content));
+    let hunks = hunks(old.map_or("", |side| side.content), new.map_or("", |side| side.content), limit)?;
     if old.is_some() && new.is_some() && !is_rename && hunks.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
     let name = |prefix: &str, side: Side| quoted(&format!("{prefix}{}", side.path));
     let mut diff = format!("diff --git {} {}\n", name("a/", name_before), name("b/", name_after));
@@ -85,7 +115,7 @@ pub fn unified_diff(old: Option<Side>, new: Option<Side>) -> String {
         diff.push_str(&line("+++", new.map(|side| name("b/", side))));
         diff.push_str(&hunks);
     }
-    diff
+    Ok(diff)
 }
 
 /// A path as diffs have it: in quotes where it holds one. Backslashes and control characters are in no path.
@@ -93,30 +123,170 @@ fn quoted(path: &str) -> String {
     if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
 }
 
-fn hunks(old: &str, new: &str) -> String {
+fn hunks(old: &str, new: &str, limit: usize) -> Result<String, TooManyLines> {
+    if old == new {
+        return Ok(String::new());
+    }
+    within(Difference::new(old, new).cost(true), limit)?;
+    let (named, [old, new]) = Named::encode([old, new]);
+    let whole = patch(&old, &new, 3).to_buf().expect("enough memory to compare");
+    let whole = String::from_utf8_lossy(&whole);
+    // libgit2 takes having no memory for having no difference.
+    let before = whole.find("\n@@ ").expect("enough memory to compare");
+    Ok(named.decode_hunks(&whole[before + 1..]))
+}
+
+fn patch<'a>(old: &'a str, new: &'a str, context: u32) -> Patch<'a> {
     initialize();
     let path = Some(Path::new("file"));
     let mut options = DiffOptions::new();
-    options.force_text(true);
-    let patch = Patch::from_buffers(old.as_bytes(), path, new.as_bytes(), path, Some(&mut options));
-    let whole = patch.and_then(|mut patch| patch.to_buf()).expect("texts can be compared");
-    let whole = text(&whole);
-    whole.find("\n@@ ").map_or_else(String::new, |before| whole[before + 1..].to_owned())
+    options.force_text(true).context_lines(context);
+    Patch::from_buffers(old.as_bytes(), path, new.as_bytes(), path, Some(&mut options))
+        .expect("enough memory to compare")
 }
 
 /// Lines added and removed to make `new` of `old`, as `git diff --numstat` counts them.
-pub fn count_lines(old: &str, new: &str) -> (i64, i64) {
-    let (mut added, mut removed) = (0, 0);
-    for line in hunks(old, new).lines() {
-        added += i64::from(line.starts_with('+'));
-        removed += i64::from(line.starts_with('-'));
+pub fn count_lines(old: &str, new: &str, limit: usize) -> LineCount {
+    let difference = Difference::new(old, new);
+    let [removed, added] = difference.lines.map(|lines| lines as i64);
+    let replaced = |is_exact| LineCount { added, removed, is_exact };
+    if added == 0 || removed == 0 {
+        return replaced(true);
     }
-    (added, removed)
+    if within(difference.cost(true), limit).is_err() {
+        return replaced(false);
+    }
+    let (_, [old, new]) = Named::encode([old, new]);
+    let (_, added, removed) = patch(&old, &new, 0).line_stats().expect("a patch has lines");
+    LineCount { added: added as i64, removed: removed as i64, is_exact: true }
 }
 
-/// git works on bytes, and cuts them at line ends only.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn within(lines: usize, limit: usize) -> Result<(), TooManyLines> {
+    if lines > limit { Err(TooManyLines { lines, limit }) } else { Ok(()) }
+}
+
+/// How many lines are left of two texts when their equal beginnings and ends are cut off.
+struct Difference {
+    lines: [usize; 2],
+    /// Of the longer text, with what was cut off.
+    all: usize,
+}
+
+impl Difference {
+    fn new(old: &str, new: &str) -> Self {
+        let (left, all) = (differing(old, new), lines(old).max(lines(new)));
+        Difference { lines: left.map(lines), all }
+    }
+
+    /// What comparing costs, in lines of [`DEFAULT_MAX_COMPARED_LINES`].
+    fn cost(&self, free_if_one_side: bool) -> usize {
+        let [old, new] = self.lines;
+        let compared = if free_if_one_side && old.min(new) == 0 { 0 } else { old.max(new) };
+        compared + (self.all - compared) / EQUAL_LINES_PER_COMPARED
+    }
+}
+
+fn lines(text: &str) -> usize {
+    text.split_inclusive('\n').count()
+}
+
+/// Two texts without the lines that are equal at their beginnings and at their ends.
+fn differing<'a>(old: &'a str, new: &'a str) -> [&'a str; 2] {
+    if old == new {
+        return [""; 2];
+    }
+    let equal = old.bytes().zip(new.bytes()).take_while(|(old, new)| old == new).count();
+    let start = old.as_bytes()[..equal].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let texts = [&old[start..], &new[start..]];
+    let [old, new] = texts;
+    let equal = old.bytes().rev().zip(new.bytes().rev()).take_while(|(old, new)| old == new).count();
+    let is_line_start = |text: &str| matches!(text.as_bytes()[..text.len() - equal].last(), None | Some(b'\n'));
+    let end = if texts.into_iter().all(is_line_start) {
+        equal
+    } else {
+        let tail = &old.as_bytes()[old.len() - equal..];
+        tail.iter().position(|byte| *byte == b'\n').map_or(0, |end| equal - end - 1)
+    };
+    texts.map(|text| &text[..text.len() - end])
+}
+
+/// Lines by their names, which libgit2 gets in their place. It looks lines up in a table by a hash that is easy to
+/// collide, of a size guessed by the first lines, which takes minutes for the wrong text. Names are equal where lines
+/// are, and that is all a comparison asks for.
+struct Named<'a>(Vec<&'a str>);
+
+/// Begins the name of a line that may head hunks, as libgit2 chooses them.
+const HEADING: char = 'h';
+/// Begins all other names. Conflict markers begin with neither.
+const PLAIN: char = '.';
+
+impl<'a> Named<'a> {
+    /// The texts, with names for lines. Line ends stay: merging looks at them.
+    fn encode<const N: usize>(texts: [&'a str; N]) -> (Self, [String; N]) {
+        let (mut numbers, mut lines) = (HashMap::new(), Vec::new());
+        let coded = texts.map(|text| {
+            let mut coded = String::new();
+            for line in text.split_inclusive('\n') {
+                let (line, end) = split_end(line);
+                let number = *numbers.entry(line).or_insert_with(|| {
+                    lines.push(line);
+                    lines.len() - 1
+                });
+                let is_heading = line.starts_with(|first: char| first.is_ascii_alphabetic() || "_$".contains(first));
+                let kind = if is_heading { HEADING } else { PLAIN };
+                let _ = write!(coded, "{kind}{number:x}{end}");
+            }
+            coded
+        });
+        (Named(lines), coded)
+    }
+
+    /// The line of a name; a conflict marker is none.
+    fn line<'n>(&self, name: &'n str) -> &'n str
+    where
+        'a: 'n,
+    {
+        let number = name.strip_prefix([HEADING, PLAIN]).and_then(|number| usize::from_str_radix(number, 16).ok());
+        number.and_then(|number| self.0.get(number).copied()).unwrap_or(name)
+    }
+
+    fn decode_merged(&self, coded: &str) -> String {
+        let mut text = String::new();
+        for line in coded.split_inclusive('\n') {
+            let (name, end) = split_end(line);
+            text.push_str(self.line(name));
+            text.push_str(end);
+        }
+        text
+    }
+
+    fn decode_hunks(&self, coded: &str) -> String {
+        let mut text = String::new();
+        for line in coded.split_inclusive('\n') {
+            let (name, end) = split_end(line);
+            if let Some((numbers, name)) = name.strip_prefix("@@ ").and_then(|header| header.split_once(" @@ ")) {
+                text.push_str(&format!("@@ {numbers} @@ {}", heading(self.line(name))));
+            } else {
+                let (mark, name) = name.split_at_checked(1).unwrap_or((name, ""));
+                text.push_str(mark);
+                text.push_str(self.line(name));
+            }
+            text.push_str(end);
+        }
+        text
+    }
+}
+
+/// A line without its end, and its end.
+fn split_end(line: &str) -> (&str, &str) {
+    let content = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+    line.split_at(content.len())
+}
+
+/// As much of a line as libgit2 heads a hunk with.
+fn heading(line: &str) -> &str {
+    let line = line.trim_end_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    &line[..line.floor_char_boundary(80)]
 }
 
 /// libgit2 must be initialized before its first use; `merge_file` alone does not see to it.

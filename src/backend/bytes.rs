@@ -14,6 +14,7 @@ pub struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    /// # Safety
     /// `datum` must be a `bytea` that lives for `'a`.
     pub(super) unsafe fn new(datum: pg_sys::Datum) -> Self {
         Bytes { value: datum.cast_mut_ptr(), tuple: PhantomData }
@@ -21,17 +22,20 @@ impl<'a> Bytes<'a> {
 
     /// What stands in the tuple. Equal images within one query are equal values.
     pub fn image(self) -> &'a [u8] {
+        // SAFETY: by the contract of `new`.
         unsafe { core::slice::from_raw_parts(self.value.cast(), pgrx::varsize_any(self.value)) }
     }
 
     /// Number of bytes, known without fetching them.
     pub fn len(self) -> usize {
+        // SAFETY: by the contract of `new`.
         unsafe { pg_sys::toast_raw_datum_size(self.value.into()) - pg_sys::VARHDRSZ }
     }
 
     /// Fetches the bytes. A fetched copy lives as long as the current memory context, which every call and every
     /// connection outlives its values in.
     pub fn fetch(self) -> &'a [u8] {
+        // SAFETY: by the contract of `new`; see above for how long a copy lives.
         unsafe {
             let plain = pg_sys::pg_detoast_datum_packed(self.value);
             core::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), pgrx::varsize_any_exhdr(plain))
@@ -42,6 +46,7 @@ impl<'a> Bytes<'a> {
 impl Call {
     /// The `bytea` argument number `index` (from 0).
     pub fn bytes_argument(&self, index: usize) -> Option<Bytes<'_>> {
+        // SAFETY: the declaration in sql/ says bytea, and arguments live as long as their call.
         unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).map(|datum| Bytes::new(datum)) }
     }
 }

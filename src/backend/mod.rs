@@ -1,33 +1,41 @@
 //! Everything that touches Postgres' C API; no `unsafe` lives outside this folder.
 //!
-//! Postgres reports errors by `longjmp`; pgrx turns those into panics that unwind through here, so nothing
-//! in this crate holds a Rust lock or half-changed state across a call into Postgres.
+//! Postgres reports errors by `longjmp`; guards turn those into panics that unwind through here, so nothing
+//! in this crate holds a Rust lock or half-changed state across a call into Postgres. What a transaction's end gives
+//! back by itself (references, snapshots, connections) is left to it where an error unwinds.
+#![allow(unsafe_code)]
 
-mod bindings;
 mod bytes;
 mod call;
-mod lookup;
+mod guard;
+mod lock;
 mod raise;
-mod rows;
+mod result;
+mod row;
 mod session;
 mod slots;
-mod spi;
+mod statement;
+mod table;
 mod trigger;
+mod value;
 pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
-pub use lookup::{Lookup, Row};
-pub use rows::{ResultSet, one_row, query_into_result};
+pub use lock::{Lock, advisory_lock, advisory_try_lock, advisory_unlock};
+pub use result::{ResultSet, one_row, query_into_result};
+pub use row::Row;
 pub use session::{
-    Lock, Owner, SnapshotVersion, advisory_lock, advisory_try_lock, as_owner, bypasses_rls, clock, current_xid,
-    fixed_snapshot, hash_key, is_standby, is_superuser, json_time, keep_freed_memory, local_transaction_id, log,
-    log_logical_message, next_xid, notice, notify, reserve_settings, role_name, roles, setting, snapshot_version,
-    system_identifier, undo_on_duplicate,
+    FreshSnapshot, Owner, Visibility, as_owner, bypasses_rls, check_for_interrupts, clock, current_xid, fixed_snapshot,
+    give_memory_back, hash_key, in_own_memory, is_standby, is_superuser, json_time, keep_freed_memory,
+    local_transaction_id, log, log_logical_message, next_xid, notice, notify, reserve_settings, role_name, roles,
+    setting, system_identifier, undo_on_duplicate, visibility,
 };
 pub use slots::in_free_slot;
-pub use spi::{Db, Rows, Statement, Timestamp, Value, connect};
-pub use trigger::{Trigger, stamp_inserted_row};
+pub use statement::{Arg, Db, Rows, Statement, connect};
+pub use table::{Allowed, Lookup, Use, Writer};
+pub use trigger::{Event, Trigger, stamp_inserted_row};
+pub use value::{Timestamp, Value, column_type};
 
 /// Oid of a role.
 pub type RoleId = pgrx::pg_sys::Oid;

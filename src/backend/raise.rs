@@ -27,6 +27,7 @@ pub fn raise(error: Error) -> ! {
     let detail = error.detail().map_or(std::ptr::null_mut(), |d| d.as_pg_cstr());
     let hint = error.hint().map_or(std::ptr::null_mut(), |h| h.as_pg_cstr());
     drop(error);
+    // SAFETY: the steps of ereport(); the texts were copied into memory of Postgres'.
     unsafe {
         errstart(PgLogLevel::ERROR as c_int, std::ptr::null());
         errcode(code);

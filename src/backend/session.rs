@@ -1,15 +1,14 @@
 //! The session and its transaction: roles, settings, clock, locks, notifications.
 
 use core::ffi::{CStr, c_int};
-use std::any::Any;
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use pgrx::pg_sys::panic::CaughtError;
-use pgrx::{IntoDatum, PgSqlErrorCode, direct_function_call, pg_sys};
+use pgrx::{PgMemoryContexts, pg_sys};
 
-use super::spi::Timestamp;
-use super::{Call, RoleId, bindings};
+use super::guard::{self, PostgresError};
+use super::value::Timestamp;
+use super::{Call, RoleId};
 
 /// Proof that the code runs with the rights of the extension's owner.
 pub struct Owner(());
@@ -17,6 +16,7 @@ pub struct Owner(());
 /// Runs `body` as the extension's owner, and goes back. An error on the way leaves the switch to the abort
 /// of its transaction or subtransaction, which restores both values.
 pub fn as_owner<R>(call: &Call, body: impl FnOnce(&Owner) -> R) -> R {
+    // SAFETY: both values are put back, here or by the abort that an error leads to.
     unsafe {
         let (mut role, mut context) = (pg_sys::InvalidOid, 0);
         pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
@@ -36,21 +36,25 @@ pub struct Roles {
 }
 
 pub fn roles() -> Roles {
+    // SAFETY: a plain read of the session's state.
     unsafe {
         Roles { current: pg_sys::GetUserId(), outer: pg_sys::GetOuterUserId(), session: pg_sys::GetSessionUserId() }
     }
 }
 
 pub fn is_superuser(role: RoleId) -> bool {
+    // SAFETY: any oid will do.
     unsafe { pg_sys::superuser_arg(role) }
 }
 
 /// Superusers count as well.
 pub fn bypasses_rls(role: RoleId) -> bool {
+    // SAFETY: any oid will do.
     unsafe { pg_sys::has_bypassrls_privilege(role) }
 }
 
 pub fn role_name(role: RoleId) -> Option<String> {
+    // SAFETY: the name is a text in the current memory, or none.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
@@ -59,6 +63,7 @@ pub fn role_name(role: RoleId) -> Option<String> {
 
 /// A setting by name; `None` when it is unset or empty.
 pub fn setting(name: &CStr) -> Option<String> {
+    // SAFETY: the value is a text that lives until the setting changes, or none.
     unsafe {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         let text = (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())?;
@@ -68,11 +73,13 @@ pub fn setting(name: &CStr) -> Option<String> {
 
 /// Makes settings of a prefix an error that are not defined by now: a misspelt one would be none.
 pub fn reserve_settings(prefix: &CStr) {
+    // SAFETY: called while the library is loaded.
     unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
 }
 
 /// The wall clock now, not the transaction's start.
 pub fn clock() -> Timestamp {
+    // SAFETY: a function without conditions.
     Timestamp(unsafe { pg_sys::GetCurrentTimestamp() })
 }
 
@@ -80,6 +87,7 @@ pub fn clock() -> Timestamp {
 pub fn json_time(time: Timestamp) -> String {
     let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
     let utc: c_int = 0;
+    // SAFETY: the buffer is as long as the longest text (MAXDATELEN).
     unsafe {
         let datum = pg_sys::Datum::from(time.0);
         let text = pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), datum, pg_sys::TIMESTAMPTZOID, &utc);
@@ -89,6 +97,7 @@ pub fn json_time(time: Timestamp) -> String {
 
 /// The transaction's id, which a writing transaction has anyway. 25006 where nothing can be written.
 pub fn current_xid() -> u64 {
+    // SAFETY: a function without conditions.
     unsafe {
         pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
         pg_sys::GetTopFullTransactionId().value
@@ -97,34 +106,49 @@ pub fn current_xid() -> u64 {
 
 /// The id that the next transaction will have.
 pub fn next_xid() -> u64 {
+    // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
 /// Whether this server replays another's log.
 pub fn is_standby() -> bool {
+    // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
 /// What tells this cluster from all others, its standbys and its copies by `pg_basebackup` excepted.
 pub fn system_identifier() -> u64 {
+    // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::GetSystemIdentifier() }
 }
 
-/// What the active snapshot shows: equal only for equal views of the database.
-pub type SnapshotVersion = (u64, u32, u32);
+/// What the active snapshot shows; equal only for equal views of the database.
+pub type Visibility = Vec<u32>;
 
-pub fn snapshot_version() -> SnapshotVersion {
+/// Compares what a copied snapshot keeps; a counter of commits is not among it.
+pub fn visibility() -> Visibility {
+    // SAFETY: there is an active snapshot, whose arrays have these lengths.
     unsafe {
         assert!(pg_sys::ActiveSnapshotSet(), "called without a snapshot");
-        let snapshot = pg_sys::GetActiveSnapshot();
-        // A savepoint that is undone changes what is seen, and neither of the other two.
+        let snapshot = &*pg_sys::GetActiveSnapshot();
+        let running = |ids: *mut pg_sys::TransactionId, count: usize| {
+            let ids: &[pg_sys::TransactionId] = if count == 0 { &[] } else { core::slice::from_raw_parts(ids, count) };
+            ids.iter().map(|&id| u32::from(id))
+        };
+        // A savepoint that is undone changes what is seen, and nothing else here.
         let savepoint = pg_sys::GetCurrentSubTransactionId();
-        ((*snapshot).snapXactCompletionCount, (*snapshot).curcid, savepoint)
+        let (transactions, subtransactions) = (snapshot.xcnt, snapshot.subxcnt.max(0) as u32);
+        [snapshot.xmin.into(), snapshot.xmax.into(), snapshot.curcid, savepoint, transactions, subtransactions]
+            .into_iter()
+            .chain(running(snapshot.xip, transactions as usize))
+            .chain(running(snapshot.subxip, subtransactions as usize))
+            .collect()
     }
 }
 
 /// A number that no two transactions of this backend share (for a very long time).
 pub fn local_transaction_id() -> u32 {
+    // SAFETY: a backend has its entry for as long as it lives.
     unsafe {
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         return (*pg_sys::MyProc).lxid;
@@ -135,56 +159,33 @@ pub fn local_transaction_id() -> u32 {
 
 /// REPEATABLE READ or above: the transaction's snapshot is fixed, no lock makes it fresher.
 pub fn fixed_snapshot() -> bool {
+    // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int }
-}
-
-/// How an advisory lock is held.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    Shared,
-    Exclusive,
-}
-
-/// Waits for an advisory lock and holds it until the transaction (or savepoint) ends.
-pub fn advisory_lock(key: i64, lock: Lock) {
-    let function = match lock {
-        Lock::Shared => pg_sys::pg_advisory_xact_lock_shared_int8,
-        Lock::Exclusive => pg_sys::pg_advisory_xact_lock_int8,
-    };
-    unsafe { direct_function_call::<()>(function, &[key.into_datum()]) };
-}
-
-/// Takes an advisory lock if that needs no waiting; whether it did.
-pub fn advisory_try_lock(key: i64, lock: Lock) -> bool {
-    let function = match lock {
-        Lock::Shared => pg_sys::pg_try_advisory_xact_lock_shared_int8,
-        Lock::Exclusive => pg_sys::pg_try_advisory_xact_lock_int8,
-    };
-    unsafe { direct_function_call::<bool>(function, &[key.into_datum()]) == Some(true) }
 }
 
 /// `hashtextextended(text, 0)`.
 pub fn hash_key(text: &str) -> i64 {
-    unsafe { bindings::hash_bytes_extended(text.as_ptr(), text.len() as c_int, 0) as i64 }
+    // SAFETY: pointer and length are those of the text.
+    unsafe { guard::hash_bytes_extended(text.as_ptr(), text.len() as c_int, 0) as i64 }
 }
 
 /// `NOTIFY`, delivered when the transaction commits.
 pub fn notify(channel: &str, payload: &str) {
-    with_c_strings(channel, payload, |channel, payload| unsafe {
-        bindings::Async_Notify(channel.as_ptr(), payload.as_ptr())
+    with_c_strings(channel, payload, |channel, payload| {
+        // SAFETY: both are texts that Postgres copies.
+        unsafe { guard::Async_Notify(channel.as_ptr(), payload.as_ptr()) }
     });
 }
 
 /// `pg_logical_emit_message(true, prefix, message)`.
 pub fn log_logical_message(prefix: &str, message: &str) {
-    with_c_strings(prefix, message, |prefix, text| unsafe {
-        #[cfg(any(feature = "pg15", feature = "pg16"))]
-        {
-            bindings::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true);
-        }
-        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-        {
-            bindings::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true, false);
+    with_c_strings(prefix, message, |prefix, text| {
+        // SAFETY: both are texts that Postgres copies, the second of this length.
+        unsafe {
+            #[cfg(any(feature = "pg15", feature = "pg16"))]
+            guard::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true);
+            #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+            guard::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true, false);
         }
     });
 }
@@ -211,9 +212,27 @@ pub fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
 }
 
+/// Gives freed memory back to the system, after a call that took much of it.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> c_int;
+        }
+        // SAFETY: a function of the C library without conditions.
+        unsafe { malloc_trim(0) };
+    }
+}
+
+/// Ends the call here if it was cancelled, timed out, or its session is to end.
+pub fn check_for_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
 /// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into the unique index
 /// named. Any other error undoes it as well, and goes on its way.
 pub fn undo_on_duplicate<R>(index: &str, body: impl FnOnce() -> R) -> Option<R> {
+    // SAFETY: the steps of PL/pgSQL's exception blocks (pl_exec.c): memory and resource owner are put back at each end.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let resources = pg_sys::CurrentResourceOwner;
@@ -233,7 +252,7 @@ pub fn undo_on_duplicate<R>(index: &str, body: impl FnOnce() -> R) -> Option<R> 
             Err(panic) => {
                 // Left open, it would be what the error aborts, in the place of the transaction around it.
                 leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
-                if !is_duplicate(index, &*panic) {
+                if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
                     resume_unwind(panic);
                 }
                 None
@@ -242,12 +261,33 @@ pub fn undo_on_duplicate<R>(index: &str, body: impl FnOnce() -> R) -> Option<R> 
     }
 }
 
-/// Postgres' message, in every language, has the index's name in it; pgrx hands on no other field that does. Triggers
-/// of the database's owner may raise the same SQLSTATE for reasons of theirs.
-fn is_duplicate(index: &str, panic: &(dyn Any + Send)) -> bool {
-    matches!(
-        panic.downcast_ref::<CaughtError>(),
-        Some(CaughtError::PostgresError(error))
-            if error.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION && error.message().contains(index)
-    )
+/// The snapshot that is read with while it lives: under READ COMMITTED it shows what has committed until now, and
+/// always what this transaction did before.
+pub struct FreshSnapshot(());
+
+impl FreshSnapshot {
+    pub fn take() -> Self {
+        // SAFETY: popped by `drop`, or by the end of the transaction where an error unwinds.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
+        FreshSnapshot(())
+    }
+}
+
+impl Drop for FreshSnapshot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed by `take`.
+            unsafe { pg_sys::PopActiveSnapshot() };
+        }
+    }
+}
+
+/// Runs `body` in a memory of its own, for what Postgres allocates: it goes when `body` is done.
+pub fn in_own_memory<R>(body: impl FnOnce() -> R) -> R {
+    let mut memory = PgMemoryContexts::new("pg_versioned call");
+    // SAFETY: what `body` answers with is Rust's own, or lives in the memory of the call.
+    unsafe { memory.switch_to(|_| body()) }
 }

@@ -7,36 +7,40 @@ use core::ffi::CStr;
 
 use pgrx::{Uuid, pg_sys};
 
-use super::lookup::{begin_scan, equal_to};
-use super::{Db, Timestamp, Value};
+use super::statement::{Arg, Db};
+use super::table::{begin_scan, equal_to, index_named, missing_index};
+use super::value::{Timestamp, Value};
+use crate::error::Error;
 
+const TABLE: &CStr = c"rate_limits";
 const INDEX: &CStr = c"rate_limits_project_id_actor";
+const KEY: [&str; 2] = ["project_id", "actor"];
 /// Columns of the table.
 const COLUMNS: usize = 3;
 
 /// Calls `decide` with the latest moment in any slot of an actor in a project, also in slots of transactions that have
 /// not ended, and puts the moment it answers into a free slot. Other free slots go away.
-pub fn in_free_slot<E>(
+pub fn in_free_slot(
     db: &Db,
     project: Uuid,
     actor: Uuid,
-    decide: impl FnOnce(Option<Timestamp>) -> Result<Timestamp, E>,
-) -> Result<(), E> {
+    decide: impl FnOnce(Option<Timestamp>) -> Result<Timestamp, Error>,
+) -> Result<(), Error> {
+    let oid = db.lock_table(TABLE, pg_sys::RowExclusiveLock as _)?;
+    // SAFETY: the table is locked before it and its index are opened, and both are closed below; where an error
+    // unwinds, the transaction's end closes them.
     unsafe {
-        let index = pg_sys::get_relname_relid(INDEX.as_ptr(), db.namespace);
-        assert!(index != pg_sys::InvalidOid, "no index {INDEX:?}");
-        let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
-        let index = pg_sys::index_open(index, lock);
-        let table = pg_sys::table_open((*(*index).rd_index).indrelid, lock);
-        // What this transaction did before is seen, and may be undone.
-        pg_sys::CommandCounterIncrement();
-
-        let slots = Slots::read(table, index, [project.into(), actor.into()]);
-        let result = decide(slots.latest).map(|moment| {
+        let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
+        let result = index_named(db.namespace(), table, INDEX).ok_or_else(|| missing_index(INDEX)).and_then(|index| {
+            // What this transaction did before is seen, and may be undone.
+            pg_sys::CommandCounterIncrement();
+            let slots = Slots::read(table, index, &[(KEY[0], project.into()), (KEY[1], actor.into())]);
+            pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+            let moment = decide(slots.latest)?;
             slots.free.iter().for_each(|&slot| remove(table, slot));
             insert(table, [project.into(), actor.into(), moment.into()]);
+            Ok(())
         });
-        pg_sys::index_close(index, pg_sys::NoLock as _);
         pg_sys::table_close(table, pg_sys::NoLock as _);
         result
     }
@@ -48,12 +52,13 @@ struct Slots {
 }
 
 impl Slots {
-    unsafe fn read(table: pg_sys::Relation, index: pg_sys::Relation, key: [Value; 2]) -> Slots {
+    unsafe fn read(table: pg_sys::Relation, index: pg_sys::Relation, key: &[Arg]) -> Slots {
+        // SAFETY: by the caller, whose table and index are open and belong together.
         unsafe {
             // It shows what is not committed, and says so: no snapshot of a transaction's, so none that is fixed.
             let mut dirty: pg_sys::SnapshotData = core::mem::zeroed();
             dirty.snapshot_type = pg_sys::SnapshotType::SNAPSHOT_DIRTY;
-            let mut conditions = equal_to::<2>(&key);
+            let mut conditions = equal_to::<2>(&KEY, key);
             let scan = begin_scan(table, index, &mut dirty, &mut conditions);
             let row = pg_sys::table_slot_create(table, core::ptr::null_mut());
             let mut slots = Slots { latest: None, free: Vec::new() };
@@ -75,6 +80,7 @@ impl Slots {
 
 /// Removes a slot unless another transaction holds it by now.
 unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
+    // SAFETY: by the caller; the place is one that was just read.
     unsafe {
         let command = pg_sys::GetCurrentCommandId(true);
         let mut failure: pg_sys::TM_FailureData = core::mem::zeroed();
@@ -83,8 +89,9 @@ unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
 }
 
 unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS]) {
+    // SAFETY: the table has these columns, none of them null, and indexes of plain columns alone.
     unsafe {
-        let mut datums = columns.map(|column| column.datum.unwrap_or(pg_sys::Datum::null()));
+        let mut datums = columns.map(|column| column.parts().0);
         let mut nulls = [false; COLUMNS];
         let row = pg_sys::heap_form_tuple((*table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
         // Writes index entries as well, for any table whose indexes have plain columns.

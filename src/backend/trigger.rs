@@ -4,67 +4,123 @@ use core::ffi::CStr;
 
 use pgrx::pg_sys;
 
-use super::{Answer, Call, Row, Value, current_xid};
+use super::row::{Row, attribute};
+use super::value::Value;
+use super::{Answer, Call, current_xid};
 use crate::error::Error;
 
-/// A call for one row.
+/// What fires a trigger.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// A call for one row of a view of the extension's.
 pub struct Trigger<'c> {
     call: &'c Call,
-    data: *mut pg_sys::TriggerData,
+    data: &'c pg_sys::TriggerData,
 }
 
 impl<'c> Trigger<'c> {
-    /// 22023 when the function is not called as a trigger.
-    pub fn of(call: &'c Call) -> Result<Self, Error> {
-        let data = unsafe { trigger_data(call.fcinfo) };
-        let data = data.ok_or_else(|| Error::Invalid("this function is called by its trigger only".to_owned()))?;
-        Ok(Trigger { call, data })
+    /// 22023 when the function is not called by an `INSTEAD OF` row trigger for this event on the view named.
+    pub fn instead_of(call: &'c Call, event: Event, view: &CStr) -> Result<Self, Error> {
+        // SAFETY: a trigger's data live as long as its call, and have an open relation.
+        let data = unsafe { trigger_data(call.fcinfo) }.filter(|data| {
+            let wanted = pg_sys::TRIGGER_EVENT_INSTEAD | pg_sys::TRIGGER_EVENT_ROW | event.code();
+            data.tg_event & (pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK)
+                == wanted
+                // SAFETY: as above.
+                && unsafe { is_relation(data.tg_relation, call.namespace, view) }
+        });
+        Ok(Trigger { call, data: data.ok_or_else(misused)? })
     }
 
     /// The row before an `UPDATE`, or the one to `DELETE`; the new one of an `INSERT`.
-    pub fn row(&self) -> Row {
-        unsafe { Row::given((*self.data).tg_trigtuple, (*(*self.data).tg_relation).rd_att) }
+    pub fn row(&self) -> Row<'_> {
+        // SAFETY: a row trigger has a row, of its relation's form.
+        unsafe { Row::borrowed(self.data.tg_trigtuple, (*self.data.tg_relation).rd_att) }
     }
 
     /// The row after an `UPDATE`.
-    pub fn updated_row(&self) -> Row {
-        unsafe { Row::given((*self.data).tg_newtuple, (*(*self.data).tg_relation).rd_att) }
+    pub fn updated_row(&self) -> Row<'_> {
+        // SAFETY: an UPDATE's row trigger has this row as well.
+        unsafe { Row::borrowed(self.data.tg_newtuple, (*self.data.tg_relation).rd_att) }
     }
 
-    /// Answers with a row of the trigger's table.
+    /// Answers with a row of the trigger's view.
     pub fn answer(&self, columns: &[Value]) -> Answer {
-        unsafe { self.call.tuple((*(*self.data).tg_relation).rd_att, columns) }
+        // SAFETY: the view's own description.
+        unsafe { self.call.tuple((*self.data.tg_relation).rd_att, columns) }
     }
 
     /// Answers with the row it was called for, as it was.
     pub fn same_row(&self) -> Answer {
-        Answer(pg_sys::Datum::from(unsafe { (*self.data).tg_trigtuple }))
+        Answer(pg_sys::Datum::from(self.data.tg_trigtuple))
     }
 }
 
-unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> Option<*mut pg_sys::TriggerData> {
+impl Event {
+    fn code(self) -> u32 {
+        match self {
+            Event::Insert => pg_sys::TRIGGER_EVENT_INSERT,
+            Event::Update => pg_sys::TRIGGER_EVENT_UPDATE,
+            Event::Delete => pg_sys::TRIGGER_EVENT_DELETE,
+        }
+    }
+}
+
+fn misused() -> Error {
+    Error::Invalid("this function is called by the extension's own triggers only".to_owned())
+}
+
+/// What a trigger function is called with; `None` when it is not called by a trigger.
+unsafe fn trigger_data<'c>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'c pg_sys::TriggerData> {
+    // SAFETY: the context of a call by a trigger is its data (CALLED_AS_TRIGGER in trigger.h).
     unsafe {
         let context = (*fcinfo).context;
         let is_trigger = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData;
-        is_trigger.then_some(context.cast())
+        is_trigger.then(|| &*context.cast())
+    }
+}
+
+unsafe fn is_relation(relation: pg_sys::Relation, namespace: pg_sys::Oid, name: &CStr) -> bool {
+    // SAFETY: the relation is open.
+    unsafe {
+        let entry = &*(*relation).rd_rel;
+        entry.relnamespace == namespace && CStr::from_ptr(entry.relname.data.as_ptr()) == name
     }
 }
 
 /// Body of a `BEFORE INSERT` row trigger: puts the id of the inserting transaction into an `xid8` column, unless it is
-/// there. `None` when it is not called as a trigger.
-pub fn stamp_inserted_row(fcinfo: pg_sys::FunctionCallInfo, column: &CStr) -> Option<Answer> {
+/// there. 22023 when it is called by anything else.
+pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
+    const EVENT: u32 = pg_sys::TRIGGER_EVENT_BEFORE | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_INSERT;
+    const MASK: u32 = pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK;
+    // SAFETY: a row trigger has a row, of its relation's form; the column's type is compared before it is written.
     unsafe {
-        let data = trigger_data(fcinfo)?;
-        let (row, desc) = ((*data).tg_trigtuple, (*(*data).tg_relation).rd_att);
+        let data = trigger_data(call.fcinfo).filter(|data| data.tg_event & MASK == EVENT).ok_or_else(misused)?;
+        let (row, desc) = (data.tg_trigtuple, (*data.tg_relation).rd_att);
         let mut number = pg_sys::SPI_fnumber(desc, column.as_ptr());
-        assert!(number > 0, "no column {column:?}");
+        if number <= 0 || (*attribute(desc, number)).atttypid != pg_sys::XID8OID {
+            return Err(misused());
+        }
         let (mut is_null, mut no) = (false, false);
         let mut stamp = pg_sys::Datum::from(current_xid());
         let stamped = pg_sys::SPI_getbinval(row, desc, number, &mut is_null);
         if !is_null && stamped.value() == stamp.value() {
-            return Some(Answer(pg_sys::Datum::from(row)));
+            return Ok(Answer(pg_sys::Datum::from(row)));
         }
         let row = pg_sys::heap_modify_tuple_by_cols(row, desc, 1, &mut number, &mut stamp, &mut no);
-        Some(Answer(pg_sys::Datum::from(row)))
+        Ok(Answer(pg_sys::Datum::from(row)))
+    }
+}
+
+impl Call {
+    /// 22023 when the function is not called by a trigger.
+    pub fn as_trigger(&self) -> Result<(), Error> {
+        // SAFETY: the call's own data.
+        unsafe { trigger_data(self.fcinfo) }.map(|_| ()).ok_or_else(misused)
     }
 }

@@ -43,7 +43,7 @@ pub fn compress(prefix: &[u8], content: &[u8]) -> Vec<u8> {
                 context.set_parameter(CParameter::WindowLog(window))?;
             }
             if !prefix.is_empty() {
-                // The context forgets the prefix with the frame it is for, before this function ends.
+                // SAFETY: the context forgets the prefix with the frame it is for, before this function ends.
                 context.ref_prefix(unsafe { core::mem::transmute::<&[u8], &'static [u8]>(prefix) })?;
             }
             context.compress2(&mut frame, content)
@@ -66,6 +66,7 @@ pub fn decompress(prefix: &[u8], frames: &[u8], size: usize) -> Option<Vec<u8>> 
             context.reset(ResetDirective::SessionAndParameters)?;
             context.set_parameter(DParameter::Format(FrameFormat::Magicless))?;
             if !prefix.is_empty() {
+                // SAFETY: the context forgets the prefix below.
                 context.ref_prefix(unsafe { core::mem::transmute::<&[u8], &'static [u8]>(prefix) })?;
             }
             context.decompress(&mut content, frames)

@@ -4,10 +4,11 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use super::{Build, id_argument};
+use crate::args;
 use crate::backend::{Call, Statement};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::held::Held;
+use crate::exclusive::Exclusive;
 use crate::{id, input};
 
 const MAX_OPERATION_BYTES: usize = 100;
@@ -22,31 +23,23 @@ fn start_ai_time_tracking(
 ) -> String {
     static START: Statement = Statement::new(
         "INSERT INTO {s}.project_ai_time_sessions (project_id, session_id, build_id, user_id, operation, started_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+         VALUES (:project, :session, :build_id, :user, :operation, :now)",
     );
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
         let operation = input::line(operation, "p_operation", MAX_OPERATION_BYTES)?;
-        Held::run(call, project, Role::Editor, |held| {
-            let build = Build::find(held, &build_id)?;
+        Exclusive::run(call, project, Role::Editor, |exclusive| {
+            let build = Build::find(exclusive, &build_id)?;
             if build.status != "started" {
                 return Err(build.ended(project));
             }
             let session = id::next().to_string();
-            let user = held.caller.actor.or(build.user);
-            held.db.run(
-                &START,
-                &[
-                    held.id(),
-                    session.as_str().into(),
-                    build_id.as_str().into(),
-                    user.into(),
-                    operation.into(),
-                    held.now.into(),
-                ],
-            );
-            held.touch();
+            let user = exclusive.caller.actor.or(build.user);
+            let (session_id, build_id) = (session.as_str(), build_id.as_str());
+            let args = args! { project, session: session_id, build_id, user, operation, now: exclusive.now };
+            exclusive.db.run(&START, &args);
+            exclusive.touch();
             Ok(session)
         })
     })
@@ -57,21 +50,21 @@ fn start_ai_time_tracking(
 fn stop_ai_time_tracking(project: Option<Uuid>, session: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) -> i64 {
     static STOP: Statement = Statement::new(
         "UPDATE {s}.project_ai_time_sessions
-            SET ended_at = coalesce(ended_at, $3),
-                duration_ms = coalesce(duration_ms, greatest(0, (extract(epoch FROM $3 - started_at) * 1000)::bigint))
-          WHERE project_id = $1 AND session_id = $2
+            SET ended_at = coalesce(ended_at, :now),
+                duration_ms = coalesce(duration_ms, greatest(0, (extract(epoch FROM :now - started_at) * 1000)::bigint))
+          WHERE project_id = :project AND session_id = :session
          RETURNING duration_ms",
     );
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let session = id_argument(session, "p_session_id")?;
-        Held::run(call, project, Role::Editor, |held| {
-            let rows = held.db.run(&STOP, &[held.id(), session.as_str().into(), held.now.into()]);
-            if rows.is_empty() {
-                return Err(Error::SessionNotFound { project, session });
-            }
-            held.touch();
-            Ok(rows.value(0, 1))
+        Exclusive::run(call, project, Role::Editor, |exclusive| {
+            let args = args! { project, session: session.as_str(), now: exclusive.now };
+            let rows = exclusive.db.run(&STOP, &args);
+            let duration = rows.first().map(|row| row.value("duration_ms"));
+            let duration = duration.ok_or_else(|| Error::SessionNotFound { project, session: session.clone() })?;
+            exclusive.touch();
+            Ok(duration)
         })
     })
 }

@@ -4,9 +4,10 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use super::{Build, id_argument};
-use crate::backend::{Answer, Call, Rows, Statement};
+use crate::args;
+use crate::backend::{Answer, Call, Statement};
 use crate::caller::Role;
-use crate::held::Held;
+use crate::exclusive::Exclusive;
 use crate::input;
 
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -20,36 +21,34 @@ pub struct Ended<'a> {
     pub durations: Option<[Option<i64>; 3]>,
 }
 
-/// Closes a build and its open AI-time sessions; the build's row, as a composite in column 1.
-pub fn end(held: &Held, build_id: &str, ended: &Ended) -> Rows {
+/// Closes a build and its open AI-time sessions; the build's row.
+pub fn end(exclusive: &Exclusive, build_id: &str, ended: &Ended) -> Answer {
     static END: Statement = Statement::new(
         "WITH sessions AS (
             UPDATE {s}.project_ai_time_sessions
-               SET ended_at = $4,
-                   duration_ms = greatest(0, (extract(epoch FROM $4 - started_at) * 1000)::bigint)
-             WHERE project_id = $1 AND build_id = $2 AND ended_at IS NULL
+               SET ended_at = :now,
+                   duration_ms = greatest(0, (extract(epoch FROM :now - started_at) * 1000)::bigint)
+             WHERE project_id = :project AND build_id = :build_id AND ended_at IS NULL
          )
          UPDATE {s}.project_build_metrics b
-            SET status = $3, completed_at = $4, error = $5,
-                total_duration_ms = greatest(0, (extract(epoch FROM $4 - started_at) * 1000)::bigint),
-                build_duration_ms = $6, install_duration_ms = $7, deploy_duration_ms = $8
-          WHERE project_id = $1 AND build_id = $2
+            SET status = :status, completed_at = :now, error = :error,
+                total_duration_ms = greatest(0, (extract(epoch FROM :now - started_at) * 1000)::bigint),
+                build_duration_ms = :build, install_duration_ms = :install, deploy_duration_ms = :deploy
+          WHERE project_id = :project AND build_id = :build_id
          RETURNING b",
     );
     let [build, install, deploy] = ended.durations.unwrap_or_default();
-    held.db.run(
-        &END,
-        &[
-            held.id(),
-            build_id.into(),
-            ended.status.into(),
-            held.now.into(),
-            ended.error.into(),
-            build.into(),
-            install.into(),
-            deploy.into(),
-        ],
-    )
+    let args = args! {
+        project: exclusive.project,
+        build_id,
+        status: ended.status,
+        now: exclusive.now,
+        error: ended.error,
+        build,
+        install,
+        deploy,
+    };
+    exclusive.db.run(&END, &args).one().composite(exclusive.db, "b")
 }
 
 /// See the COMMENT in `sql/builds.sql`.
@@ -62,25 +61,29 @@ fn fail_project_build(
 ) -> Answer {
     static PROJECT: Statement = Statement::new(
         "UPDATE {s}.projects
-            SET build_status = 'failed', last_build_completed = $2, updated_at = $2
-          WHERE id = $1",
+            SET build_status = 'failed', last_build_completed = :now, updated_at = :now
+          WHERE id = :project",
     );
-    static ROW: Statement =
-        Statement::new("SELECT b FROM {s}.project_build_metrics b WHERE b.project_id = $1 AND b.build_id = $2");
+    static ROW: Statement = Statement::new(
+        "SELECT b FROM {s}.project_build_metrics b WHERE b.project_id = :project AND b.build_id = :build_id",
+    );
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
         let error = input::prose(error, "p_error", MAX_ERROR_BYTES)?;
-        Held::run(call, project, Role::Editor, |held| {
-            let build = Build::find(held, &build_id)?;
+        Exclusive::run(call, project, Role::Editor, |exclusive| {
+            let build = Build::find(exclusive, &build_id)?;
             match build.status.as_str() {
                 "started" => {
-                    held.db.run(&PROJECT, &[held.id(), held.now.into()]);
-                    Ok(end(held, &build_id, &Ended { status: "failed", error, durations: None }).composite(1))
+                    exclusive.db.run(&PROJECT, &args! { project, now: exclusive.now });
+                    Ok(end(exclusive, &build_id, &Ended { status: "failed", error, durations: None }))
                 }
                 "deployed" => Err(build.ended(project)),
                 // Failed already, or abandoned for a newer build: there is nothing left to fail.
-                _ => Ok(held.db.run(&ROW, &[held.id(), build_id.as_str().into()]).composite(1)),
+                _ => {
+                    let rows = exclusive.db.run(&ROW, &args! { project, build_id: build_id.as_str() });
+                    Ok(rows.one().composite(exclusive.db, "b"))
+                }
             }
         })
     })

@@ -9,11 +9,12 @@ pub use start::{MAX_FRAMEWORK_BYTES, MAX_PROMPT_BYTES, NewBuild, Started, begin}
 
 use pgrx::Uuid;
 
+use crate::args;
 use crate::backend::Statement;
 use crate::error::Error;
-use crate::held::Held;
-use crate::id::{self, abridged};
-use crate::input;
+use crate::exclusive::Exclusive;
+use crate::id;
+use crate::input::{self, abridged};
 
 /// A build's row.
 pub struct Build {
@@ -28,23 +29,22 @@ pub struct Build {
 
 impl Build {
     /// The build of a project held still; PT404 when there is none with that id.
-    pub fn find(held: &Held, build_id: &str) -> Result<Build, Error> {
+    pub fn find(exclusive: &Exclusive, build_id: &str) -> Result<Build, Error> {
         static BUILD: Statement = Statement::new(
             "SELECT build_id, version_id, status, user_id, prompt, framework
                FROM {s}.project_build_metrics
-              WHERE project_id = $1 AND build_id = $2",
+              WHERE project_id = :project AND build_id = :build_id",
         );
-        let rows = held.db.run(&BUILD, &[held.id(), build_id.into()]);
-        if rows.is_empty() {
-            return Err(Error::BuildNotFound { project: held.project, build: build_id.to_owned() });
-        }
+        let project = exclusive.project;
+        let rows = exclusive.db.run(&BUILD, &args! { project, build_id });
+        let row = rows.first().ok_or_else(|| Error::BuildNotFound { project, build: build_id.to_owned() })?;
         Ok(Build {
-            build_id: rows.value(0, 1),
-            version_id: rows.value(0, 2),
-            status: rows.value(0, 3),
-            user: rows.get(0, 4),
-            prompt: rows.get(0, 5),
-            framework: rows.value(0, 6),
+            build_id: row.value("build_id"),
+            version_id: row.value("version_id"),
+            status: row.value("status"),
+            user: row.get("user_id"),
+            prompt: row.get("prompt"),
+            framework: row.value("framework"),
         })
     }
 

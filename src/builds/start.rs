@@ -4,10 +4,11 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use super::finish::{Ended, end};
+use crate::args;
 use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, one_row};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::held::Held;
+use crate::exclusive::Exclusive;
 use crate::settings::BUILD_TIMEOUT;
 use crate::{id, input};
 
@@ -59,57 +60,56 @@ pub fn begin(db: &Db, new: &NewBuild) -> Started {
         "WITH build AS (
             INSERT INTO {s}.project_build_metrics
                    (project_id, build_id, version_id, user_id, is_initial_build, status, prompt, framework, started_at)
-            VALUES ($1, $2, $3, $5, $6, 'started', $7, $8, $10)
+            VALUES (:project, :build_id, :version_id, :user, :is_initial, 'started', :prompt, :framework, :now)
             RETURNING id
          ), session AS (
             INSERT INTO {s}.project_ai_time_sessions
                    (project_id, session_id, build_id, user_id, operation, started_at)
-            VALUES ($1, $4, $2, $5, $9, $10)
+            VALUES (:project, :session_id, :build_id, :user, :operation, :now)
          )
          SELECT id FROM build",
     );
     static PROJECT: Statement = Statement::new(
         "UPDATE {s}.projects
-            SET build_status = 'building', current_build_id = $2, last_build_started = $3, updated_at = $3
-          WHERE id = $1",
+            SET build_status = 'building', current_build_id = :build_id, last_build_started = :now, updated_at = :now
+          WHERE id = :project",
     );
     let [build_id, version_id, session_id] = std::array::from_fn(|_| id::next().to_string());
-    let rows = db.run(
-        &BEGIN,
-        &[
-            new.project.into(),
-            build_id.as_str().into(),
-            version_id.as_str().into(),
-            session_id.as_str().into(),
-            new.user.into(),
-            new.is_initial.into(),
-            new.prompt.into(),
-            new.framework.into(),
-            MAIN_BUILD.into(),
-            new.now.into(),
-        ],
-    );
-    db.run(&PROJECT, &[new.project.into(), build_id.as_str().into(), new.now.into()]);
-    Started { project: new.project, metrics_id: rows.value(0, 1), version_id, build_id, session_id, created: true }
+    let (project, now) = (new.project, new.now);
+    let args = args! {
+        project,
+        build_id: build_id.as_str(),
+        version_id: version_id.as_str(),
+        session_id: session_id.as_str(),
+        user: new.user,
+        is_initial: new.is_initial,
+        prompt: new.prompt,
+        framework: new.framework,
+        operation: MAIN_BUILD,
+        now,
+    };
+    let metrics_id = db.run(&BEGIN, &args).one().value("id");
+    db.run(&PROJECT, &args! { project, build_id: build_id.as_str(), now });
+    Started { project, metrics_id, version_id, build_id, session_id, created: true }
 }
 
 /// Makes way for a new build: abandons the active one if that may be.
-fn abandon_active(held: &Held, supersede: bool) -> Result<(), Error> {
+fn abandon_active(exclusive: &Exclusive, supersede: bool) -> Result<(), Error> {
     static ACTIVE: Statement = Statement::new(
-        "SELECT build_id, started_at FROM {s}.project_build_metrics WHERE project_id = $1 AND status = 'started'",
+        "SELECT build_id, started_at
+           FROM {s}.project_build_metrics
+          WHERE project_id = :project AND status = 'started'",
     );
-    let rows = held.db.run(&ACTIVE, &[held.id()]);
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let build: String = rows.value(0, 1);
-    let started_at = rows.time(0, 2).expect("started_at is not null");
+    let project = exclusive.project;
+    let rows = exclusive.db.run(&ACTIVE, &args! { project });
+    let Some(active) = rows.first() else { return Ok(()) };
+    let build: String = active.value("build_id");
+    let started_at: Timestamp = active.value("started_at");
     let timeout = i64::from(BUILD_TIMEOUT.get()) * 1_000_000;
-    if !supersede && held.now.0 - started_at.0 <= timeout {
-        let started_at = backend::json_time(started_at);
-        return Err(Error::BuildActive { project: held.project, build, started_at });
+    if !supersede && exclusive.now.0 - started_at.0 <= timeout {
+        return Err(Error::BuildActive { project, build, started_at: backend::json_time(started_at) });
     }
-    end(held, &build, &Ended { status: "abandoned", error: None, durations: None });
+    end(exclusive, &build, &Ended { status: "abandoned", error: None, durations: None });
     Ok(())
 }
 
@@ -122,18 +122,19 @@ fn start_project_build(
     supersede: Option<bool>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
-    static IS_FIRST: Statement = Statement::new("SELECT FROM {s}.project_build_metrics WHERE project_id = $1 LIMIT 1");
+    static IS_FIRST: Statement =
+        Statement::new("SELECT FROM {s}.project_build_metrics WHERE project_id = :project LIMIT 1");
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let prompt = input::prose(prompt, "p_prompt", MAX_PROMPT_BYTES)?;
         let framework = framework.map(|f| input::line(Some(f), "p_framework", MAX_FRAMEWORK_BYTES)).transpose()?;
         let supersede = input::required(supersede, "p_supersede")?;
-        let started = Held::run(call, project, Role::Editor, |held| {
-            abandon_active(held, supersede)?;
-            let is_initial = held.db.run(&IS_FIRST, &[held.id()]).is_empty();
-            let framework = framework.unwrap_or(&held.framework);
-            let user = held.caller.actor;
-            Ok(begin(held.db, &NewBuild { project, user, prompt, framework, is_initial, now: held.now }))
+        let started = Exclusive::run(call, project, Role::Editor, |exclusive| {
+            abandon_active(exclusive, supersede)?;
+            let is_initial = exclusive.db.run(&IS_FIRST, &args! { project }).is_empty();
+            let framework = framework.unwrap_or(&exclusive.framework);
+            let user = exclusive.caller.actor;
+            Ok(begin(exclusive.db, &NewBuild { project, user, prompt, framework, is_initial, now: exclusive.now }))
         })?;
         Ok(started.answer(call))
     })

@@ -3,7 +3,7 @@
 //! A splice takes over the beginning and the end of its base and brings only the middle. The middle is compressed
 //! with the base's own middle as the prefix, the mechanism of `zstd --patch-from`
 //! (<https://github.com/facebook/zstd/wiki/Zstandard-as-a-patching-engine>). Taking off both ends first keeps the
-//! compressor from reading a large file to store a small edit: 10 µs instead of 90 a save of 58 KB.
+//! compressor from reading a large file to store a small edit: 10 µs instead of 90 per save of 58 KB.
 
 use crate::backend::zstd;
 

@@ -1,41 +1,16 @@
-//! Contents read from rows, each checked against its hash.
-
-use core::fmt;
-use std::rc::Rc;
+//! Stored bytes of rows, decoded and checked against their content's hash.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
-use super::cache;
 use super::codec::{self, Encoding};
-use crate::backend::{Bytes, Call, with_query_cache};
-use crate::error::Error;
+use crate::backend::{Bytes, Call, Row, with_query_cache};
+use crate::error::{Error, Flaw};
 use crate::settings::LARGEST_FILE;
 
 /// SHA-256 of a content's UTF-8 bytes.
 pub type Hash = [u8; 32];
-
-/// Why a version's content cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// The version it stands on is not there.
-    BaseMissing,
-    /// The stored bytes are not those of a content of its size.
-    Undecodable,
-    /// The content is another than the one saved.
-    HashMismatch,
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Flaw::BaseMissing => "the version it stands on is missing",
-            Flaw::Undecodable => "its stored content does not decode",
-            Flaw::HashMismatch => "its content does not match its hash",
-        })
-    }
-}
 
 /// The stored form of a version in its row.
 #[derive(Clone, Copy)]
@@ -52,7 +27,7 @@ impl<'r> Stored<'r> {
     }
 
     /// Its content, not yet checked against any hash. `base` is the content it stands on.
-    fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
+    pub(super) fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
         let encoding = Encoding::from_number(self.encoding).ok_or(Flaw::Undecodable)?;
         let size = usize::try_from(self.size).map_err(|_| Flaw::Undecodable)?;
         if size > LARGEST_FILE as usize {
@@ -65,63 +40,59 @@ impl<'r> Stored<'r> {
     }
 
     /// What stands in the row; another stored form has another.
-    fn identity(self) -> Vec<u8> {
+    pub(super) fn identity(self) -> Vec<u8> {
         [&self.size.to_ne_bytes()[..], &self.encoding.to_ne_bytes(), self.bytes.image()].concat()
     }
 
-    fn is(self, other: &Kept) -> bool {
-        other.identity == self.identity()
+    /// That of a row of `project_file_versions`.
+    pub fn of(row: &'r Row) -> Option<Self> {
+        Stored::new(row.get("size_bytes"), row.get("encoding"), row.get("stored"))
     }
 }
 
-/// A version that others stand on, as its row has it.
-pub struct Ancestor<'r> {
-    pub file_id: Uuid,
-    pub version: i32,
-    pub hash: Hash,
-    pub stored: Stored<'r>,
-}
-
-impl Ancestor<'_> {
-    /// Its content: kept from an earlier call, or decoded. `key` is what it stands on, and that one's content.
-    pub fn content(&self, key: Option<(&Ancestor, &[u8])>) -> Result<Rc<Vec<u8>>, Flaw> {
-        let name = (*self.file_id.as_bytes(), self.version, self.hash);
-        let mut rows = self.stored.identity();
-        if let Some((key, _)) = key {
-            rows.extend(key.stored.identity());
-        }
-        if let Some(content) = cache::get(&name, &rows) {
-            return Ok(content);
-        }
-        let content = self.stored.decode(key.map(|(_, content)| content))?;
-        check(&content, &self.hash)?;
-        let content = Rc::new(content);
-        cache::put(name, rows, content.clone());
-        Ok(content)
-    }
-}
-
-fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
+/// Whether bytes are those of the content that was saved.
+pub(super) fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
     if Sha256::digest(content).as_slice() == hash { Ok(()) } else { Err(Flaw::HashMismatch) }
 }
 
-/// A decoded base, and the row it is of.
-struct Kept {
+/// The text of a version, from its row and the content it stands on.
+pub(super) fn text(version: Stored, base: Option<&[u8]>, hash: &[u8]) -> Result<String, Flaw> {
+    let content = version.decode(base)?;
+    check(&content, hash)?;
+    // Any bytes have a hash; not all of them are a text of Postgres'.
+    if content.contains(&0) {
+        return Err(Flaw::Undecodable);
+    }
+    String::from_utf8(content).map_err(|_| Flaw::Undecodable)
+}
+
+/// A content that was decoded, and the row it is of.
+struct Decoded {
     identity: Vec<u8>,
     content: Vec<u8>,
 }
 
-/// The bases that a query decoded last. Neighbouring versions share them.
-///
-/// Only a query's own: whoever can call `stored_content` can name any hash, and must not learn by it what others
-/// have read in the same session.
-#[derive(Default)]
-pub struct Bases {
-    key: Option<Kept>,
-    middle: Option<Kept>,
+impl Decoded {
+    fn is_of(&self, stored: Stored) -> bool {
+        self.identity == stored.identity()
+    }
+
+    fn of(stored: Stored, base: Option<&[u8]>) -> Result<Self, Flaw> {
+        Ok(Decoded { identity: stored.identity(), content: stored.decode(base)? })
+    }
 }
 
-impl Bases {
+/// Decodes the versions of a query, and keeps what they stand on: neighbouring versions share it.
+///
+/// Only a query's own: whoever can name a row's values can name any hash, and must not learn by it what others have read
+/// in the same session.
+#[derive(Default)]
+pub struct Decoder {
+    keyframe: Option<Decoded>,
+    middle: Option<Decoded>,
+}
+
+impl Decoder {
     /// The text of a version, from its row, the one it stands on, and the one that stands on.
     pub fn text(
         &mut self,
@@ -131,43 +102,31 @@ impl Bases {
     ) -> Result<String, Flaw> {
         let base = match stands_on {
             (None, _) => None,
-            (Some(key), None) => Some(self.key(key)?),
-            (Some(middle), Some(key)) => Some(self.middle(middle, key)?),
+            (Some(keyframe), None) => Some(self.keyframe(keyframe)?),
+            (Some(middle), Some(keyframe)) => Some(self.middle(middle, keyframe)?),
         };
-        let content = version.decode(base)?;
-        check(&content, hash)?;
-        // Any bytes have a hash; not all of them are a text of Postgres'.
-        if content.contains(&0) {
-            return Err(Flaw::Undecodable);
-        }
-        String::from_utf8(content).map_err(|_| Flaw::Undecodable)
+        text(version, base, hash)
     }
 
-    fn key(&mut self, stored: Stored) -> Result<&[u8], Flaw> {
-        if !self.key.as_ref().is_some_and(|kept| stored.is(kept)) {
+    fn keyframe(&mut self, stored: Stored) -> Result<&[u8], Flaw> {
+        if !self.keyframe.as_ref().is_some_and(|kept| kept.is_of(stored)) {
             self.middle = None;
-            self.key = Some(Kept::of(stored, None)?);
+            self.keyframe = Some(Decoded::of(stored, None)?);
         }
-        Ok(self.key.as_ref().map_or(&[], |kept| &kept.content))
+        Ok(self.keyframe.as_ref().map_or(&[], |kept| &kept.content))
     }
 
-    fn middle(&mut self, stored: Stored, key: Stored) -> Result<&[u8], Flaw> {
-        self.key(key)?;
-        if !self.middle.as_ref().is_some_and(|kept| stored.is(kept)) {
+    fn middle(&mut self, stored: Stored, keyframe: Stored) -> Result<&[u8], Flaw> {
+        self.keyframe(keyframe)?;
+        if !self.middle.as_ref().is_some_and(|kept| kept.is_of(stored)) {
             self.middle = None;
-            self.middle = Some(Kept::of(stored, self.key.as_ref().map(|kept| kept.content.as_slice()))?);
+            self.middle = Some(Decoded::of(stored, self.keyframe.as_ref().map(|kept| kept.content.as_slice()))?);
         }
         Ok(self.middle.as_ref().map_or(&[], |kept| &kept.content))
     }
 }
 
-impl Kept {
-    fn of(stored: Stored, base: Option<&[u8]>) -> Result<Kept, Flaw> {
-        Ok(Kept { identity: stored.identity(), content: stored.decode(base)? })
-    }
-}
-
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_view.sql`.
 ///
 /// Takes its arguments one by one: pgrx would fetch every `bytea` first.
 #[pg_extern(sql = false)]
@@ -177,7 +136,7 @@ fn stored_content(fcinfo: pg_sys::FunctionCallInfo) -> Option<String> {
             |first| Stored::new(call.argument(first), call.argument(first + 1), call.bytes_argument(first + 2));
         let (Some(version), Some(hash)) = (stored(4), call.bytes_argument(3)) else { return Ok(None) };
         let bases = (stored(7), stored(10));
-        let text = with_query_cache(fcinfo, |kept: &mut Bases| kept.text(version, bases, hash.fetch()));
+        let text = with_query_cache(fcinfo, |decoder: &mut Decoder| decoder.text(version, bases, hash.fetch()));
         text.map(Some).map_err(|flaw| Error::Damaged {
             project: call.argument(0).unwrap_or(Uuid::from_bytes([0; 16])),
             path: call.argument(1).unwrap_or_default(),

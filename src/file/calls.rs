@@ -1,21 +1,17 @@
-//! The SQL functions that change files.
-
-use std::collections::HashSet;
+//! The SQL functions that change one file.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::change::{Change, Target, Version, change, change_file};
-use super::store::Content;
-use crate::backend::{self, Answer, Call, ResultSet};
+use super::change::{Change, FileVersion, change_file, saving};
+use super::decide::{Action, Body, Expected, Wanted};
+use super::store;
+use crate::backend::{self, Answer, Call, FreshSnapshot};
 use crate::error::{Conflict, Error};
-use crate::{id, input};
+use crate::{content, hex, input};
 
-/// Most files of one batch.
-const MAX_BATCH: usize = 10_000;
-
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn atomic_upsert_project_file(
     project: Option<Uuid>,
@@ -26,43 +22,39 @@ fn atomic_upsert_project_file(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
     Call::answer(fcinfo, |call| {
-        save(call, project, path, content, file_type, expected, |change, version| change.row(version))
+        let (project, wanted) = save(project, path, content, file_type, expected)?;
+        let version = change_file(call, project, &wanted)?;
+        Ok(call.row(&version.columns(project, Some(call.text_argument(2)))))
     })
 }
 
-fn save<T>(
-    call: &Call,
+fn save<'a>(
     project: Option<Uuid>,
-    path: Option<&str>,
-    content: Option<&str>,
-    file_type: Option<&str>,
+    path: Option<&'a str>,
+    content: Option<&'a str>,
+    file_type: Option<&'a str>,
     expected: Option<i32>,
-    answer: impl Fn(&Change, Version) -> T,
-) -> Result<T, Error> {
+) -> Result<(Uuid, Wanted<'a>), Error> {
     let project = input::project(project, "project_uuid")?;
     let path = input::file_path(path, "p_file_path")?;
     let content = input::content(content, "p_content")?;
     let file_type = input::file_type(file_type, "p_file_type")?;
-    let expected = input::expected_version(expected, "expected_version")?;
-    let content = Content::new(content, Some(call.text_argument(2)));
-    let target = Target { path, expected };
-    change_file(call, project, &[path], |change| {
-        change.save(target, content, file_type, |version| answer(change, version))
-    })
+    let expected = Expected::from_argument(input::expected_version(expected, "expected_version")?);
+    Ok((project, Wanted { path, expected, action: Action::Save(Body::new(content, file_type)), file: None }))
 }
 
 /// What `upsert_project_file` answers.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Json {
-    Saved { success: bool, data: Data },
+enum Json<'a> {
+    Saved { success: bool, data: Data<'a> },
     Refused { success: bool, error: Refusal },
 }
 
 #[derive(Serialize)]
-struct Data {
+struct Data<'a> {
     id: String,
-    file_path: String,
+    file_path: &'a str,
     version: i32,
     content_hash: Option<String>,
     updated_at: String,
@@ -75,6 +67,19 @@ struct Refusal {
     message: String,
     retry_suggested: bool,
     current_version: Option<i32>,
+}
+
+impl<'a> Data<'a> {
+    fn of(version: &'a FileVersion) -> Self {
+        Data {
+            id: version.id.to_string(),
+            file_path: &version.path,
+            version: version.version,
+            content_hash: version.hash.map(|hash| hex::encode(&hash)),
+            updated_at: backend::json_time(version.created_at),
+            is_current_version: version.is_current,
+        }
+    }
 }
 
 impl Refusal {
@@ -98,7 +103,7 @@ impl Refusal {
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn upsert_project_file(
     project: Option<Uuid>,
@@ -109,121 +114,20 @@ fn upsert_project_file(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> String {
     Call::run(fcinfo, |call| {
-        let data = |_: &Change, version: Version| Data {
-            id: version.id.to_string(),
-            file_path: version.path.to_owned(),
-            version: version.version,
-            content_hash: version.hash(),
-            updated_at: backend::json_time(version.created_at),
-            is_current_version: version.current,
-        };
-        let json = match save(call, project, path, content, file_type, expected, data) {
-            Ok(data) => Json::Saved { success: true, data },
-            Err(error) => match Refusal::of(&error) {
+        let saved = save(project, path, content, file_type, expected)
+            .and_then(|(project, wanted)| change_file(call, project, &wanted));
+        let json = match &saved {
+            Ok(version) => Json::Saved { success: true, data: Data::of(version) },
+            Err(error) => match Refusal::of(error) {
                 Some(error) => Json::Refused { success: false, error },
-                None => return Err(error),
+                None => return saved.map(|_| String::new()),
             },
         };
         Ok(serde_json::to_string(&json).expect("plain strings and numbers"))
     })
 }
 
-/// An element of a batch as it comes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Element {
-    file_path: Option<String>,
-    content: Option<String>,
-    file_type: Option<String>,
-    expected_version: Option<i32>,
-    #[serde(default)]
-    delete: bool,
-}
-
-/// A checked element.
-struct Item<'a> {
-    target: Target<'a>,
-    /// Content and type; `None` deletes.
-    save: Option<(Content<'a>, &'a str)>,
-}
-
-impl Element {
-    fn check(&self, n: usize) -> Result<Item<'_>, Error> {
-        let name = |key: &str| format!("p_files[{n}].{key}");
-        let path = input::file_path(self.file_path.as_deref(), &name("file_path"))?;
-        let expected = input::expected_version(self.expected_version, &name("expected_version"))?;
-        let save = if self.delete {
-            if self.content.is_some() {
-                return Err(Error::Invalid(format!("{} must not be given with delete", name("content"))));
-            }
-            None
-        } else {
-            let content = input::content(self.content.as_deref(), &name("content"))?;
-            let file_type = input::file_type(self.file_type.as_deref(), &name("file_type"))?;
-            Some((Content::new(content, None), file_type))
-        };
-        Ok(Item { target: Target { path, expected }, save })
-    }
-}
-
-/// The elements of a batch, from JSON.
-fn elements(json: &str) -> Result<Vec<Element>, Error> {
-    let elements: Vec<&serde_json::value::RawValue> =
-        serde_json::from_str(json).map_err(|_| Error::Invalid("p_files must be a JSON array of objects".to_owned()))?;
-    if elements.len() > MAX_BATCH {
-        return Err(Error::Invalid(format!("p_files has {} elements, the limit is {MAX_BATCH}", elements.len())));
-    }
-    let parse = |(n, element): (usize, &&serde_json::value::RawValue)| {
-        serde_json::from_str(element.get()).map_err(|error| {
-            let problem = error.to_string();
-            let problem = problem.split(" at line ").next().map(id::abridged).unwrap_or_default();
-            Error::Invalid(format!(
-                "p_files[{n}] is not {{file_path, content, file_type, expected_version?, delete?}}: {problem}"
-            ))
-        })
-    };
-    elements.iter().enumerate().map(parse).collect()
-}
-
-/// See the COMMENT in `sql/files.sql`.
-#[pg_extern(sql = false)]
-fn atomic_upsert_project_files(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let project = input::project(project, "p_project_id")?;
-        let json = input::required(call.jsonb_argument(1), "p_files")?;
-        let elements = elements(&json)?;
-        let items: Vec<Item> =
-            elements.iter().enumerate().map(|(n, element)| element.check(n)).collect::<Result<_, _>>()?;
-        let mut seen = HashSet::new();
-        if let Some(item) = items.iter().find(|item| !seen.insert(item.target.path)) {
-            return Err(Error::Invalid(format!("p_files has \"{}\" more than once", item.target.path)));
-        }
-        let paths: Vec<&str> = items.iter().map(|item| item.target.path).collect();
-        change(call, project, &paths, |change| {
-            if items.is_empty() {
-                change.check_rights()?;
-            }
-            let rows = ResultSet::begin(call);
-            let push = |version: Version| rows.push(&version.columns(project));
-            // What was written before a conflict goes with the error.
-            let mut conflicts = Vec::new();
-            for item in &items {
-                let result = change.until_written(item.target.path, || match item.save {
-                    Some((content, file_type)) => change.save(item.target, content, file_type, push),
-                    None => change.delete(item.target, push),
-                });
-                match result {
-                    Ok(()) => {}
-                    Err(Error::VersionConflict(conflict)) => conflicts.push(conflict),
-                    Err(error) => return Err(error),
-                }
-            }
-            if conflicts.is_empty() { Ok(rows.done()) } else { Err(Error::VersionConflicts(conflicts)) }
-        })
-    })
-}
-
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn delete_project_file(
     project: Option<Uuid>,
@@ -234,13 +138,13 @@ fn delete_project_file(
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let path = input::file_path(path, "p_file_path")?;
-        let expected = input::expected_version(expected, "p_expected_version")?;
-        let target = Target { path, expected };
-        change_file(call, project, &[path], |change| change.delete(target, |version| change.row(version)))
+        let expected = Expected::from_argument(input::expected_version(expected, "p_expected_version")?);
+        let version = change_file(call, project, &Wanted { path, expected, action: Action::Delete, file: None })?;
+        Ok(call.row(&version.columns(project, None)))
     })
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn move_project_file(
     project: Option<Uuid>,
@@ -251,15 +155,16 @@ fn move_project_file(
 ) -> Answer {
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
-        let from = input::file_path(from, "p_from_path")?;
+        let path = input::file_path(from, "p_from_path")?;
         let to = input::file_path(to, "p_to_path")?;
-        let expected = input::expected_version(expected, "p_expected_version")?;
-        let target = Target { path: from, expected };
-        change_file(call, project, &[from, to], |change| change.rename(target, to, None, |version| change.row(version)))
+        let expected = Expected::from_argument(input::expected_version(expected, "p_expected_version")?);
+        let action = Action::Move { to, body: None };
+        let version = change_file(call, project, &Wanted { path, expected, action, file: None })?;
+        Ok(call.row(&version.columns(project, None)))
     })
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn revert_project_file(
     project: Option<Uuid>,
@@ -272,8 +177,36 @@ fn revert_project_file(
         let project = input::project(project, "p_project_id")?;
         let path = input::file_path(path, "p_file_path")?;
         let to = input::within(to, "p_to_version", 1, i32::MAX)?;
-        let expected = input::expected_version(expected, "p_expected_version")?;
-        let target = Target { path, expected };
-        change_file(call, project, &[path], |change| change.revert(target, to, |version| change.row(version)))
+        let expected = Expected::from_argument(input::expected_version(expected, "p_expected_version")?);
+        saving(call, project, |change| {
+            change.until_undisturbed(path, |change| {
+                let old = old_version(change, path, to)?;
+                let action = Action::Save(Body::new(&old.text, &old.file_type));
+                let wanted = Wanted { path, expected, action, file: Some(old.file_id) };
+                let version = change.locked(&[path], || change.apply(&wanted))?;
+                Ok(call.row(&version.columns(project, None)))
+            })
+        })
     })
+}
+
+/// A version to go back to.
+struct OldVersion {
+    file_id: Uuid,
+    text: String,
+    file_type: String,
+}
+
+/// Version `number` of the file that is at a path, or was last.
+fn old_version(change: &Change, path: &str, number: i32) -> Result<OldVersion, Error> {
+    let project = change.project;
+    change.check_rights()?;
+    let _now = FreshSnapshot::take();
+    let head = store::head_at(change.db, project, path)?;
+    let head = head.ok_or_else(|| Error::FileNotFound { project, path: path.to_owned() })?;
+    let row = content::version_row(change.db, project, head.file_id, number)?;
+    let row = row.ok_or_else(|| Error::FileVersionNotFound { project, path: path.to_owned(), version: number })?;
+    let text = content::read_text(change.db, project, &row)?
+        .ok_or_else(|| Error::Invalid(format!("p_to_version {number} of file \"{path}\" is its deletion")))?;
+    Ok(OldVersion { file_id: head.file_id, text, file_type: row.value("file_type") })
 }

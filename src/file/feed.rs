@@ -11,11 +11,11 @@ use std::str::FromStr;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use crate::backend::{self, Answer, Call, Db, ResultSet, Statement, Value, as_owner, connect};
-use crate::caller::{Caller, Role};
+use super::read::reading;
+use crate::args;
+use crate::backend::{self, Answer, Call, Db, ResultSet, Statement, Value};
 use crate::error::Error;
-use crate::id::abridged;
-use crate::input;
+use crate::input::{self, abridged};
 
 /// Most rows of one page.
 const MAX_PAGE: i32 = 10_000;
@@ -72,36 +72,33 @@ fn start(text: Option<&str>) -> Result<Cursor, Error> {
 
 fn page(db: &Db, project: Uuid, after: Cursor, limit: i32, push: impl Fn(&[Value])) {
     static PAGE: Statement = Statement::new(
-        "SELECT v.change_xid::text, v.file_id, v.version, v.file_path, v.file_type,
-                pg_catalog.encode(v.content_hash, 'hex'), v.size_bytes, v.is_deleted, v.created_by, v.created_at
+        "SELECT v.change_xid::text AS change_xid, v.file_id, v.version, v.file_path, v.file_type,
+                encode(v.content_hash, 'hex'), v.size_bytes, v.is_deleted, v.created_by, v.created_at
            FROM {s}.project_file_versions v
-          WHERE uuid_hash_extended(v.project_id, 0) = uuid_hash_extended($1, 0)
-            AND v.project_id = $1
-            AND (v.change_xid, v.file_id, v.version) > ($2, $3, $4)
+          WHERE uuid_hash_extended(v.project_id, 0) = uuid_hash_extended(:project, 0)
+            AND v.project_id = :project
+            AND (v.change_xid, v.file_id, v.version) > (:after, :file, :version)
             AND v.change_xid < pg_snapshot_xmin(pg_current_snapshot())
           ORDER BY v.change_xid, v.file_id, v.version
-          LIMIT $5",
+          LIMIT :limit",
     );
     let file = Uuid::from_bytes(after.file.to_be_bytes());
-    let args = [project.into(), Value::xid8(after.xid), file.into(), after.version.into(), i64::from(limit).into()];
-    let rows = db.read(&PAGE, &args);
-    for row in 0..rows.len() {
-        let xid: String = rows.value(row, 1);
-        let file: Uuid = rows.value(row, 2);
+    let args = args! { project, after: Value::xid8(after.xid), file, version: after.version, limit: i64::from(limit) };
+    for row in db.read(&PAGE, &args).iter() {
         let cursor = Cursor {
             system: after.system,
-            xid: xid.parse().expect("a transaction id"),
-            file: u128::from_be_bytes(*file.as_bytes()),
-            version: rows.value(row, 3),
+            xid: row.value::<String>("change_xid").parse().expect("a transaction id"),
+            file: u128::from_be_bytes(*row.value::<Uuid>("file_id").as_bytes()),
+            version: row.value("version"),
         };
-        let mut columns = rows.columns(row);
+        let mut columns = row.columns();
         let cursor = cursor.to_string();
         columns[0] = cursor.as_str().into();
         push(&columns);
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn get_project_changes(
     project: Option<Uuid>,
@@ -113,15 +110,11 @@ fn get_project_changes(
         let project = input::project(project, "p_project_id")?;
         let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
         let after = start(after)?;
-        let caller = Caller::identify(call)?;
         // As the owner: under row level security the index of a hash is of no use.
-        as_owner(call, |owner| {
-            connect(call, |db| {
-                caller.check(db, project, Role::Viewer, owner)?;
-                let rows = ResultSet::begin(call);
-                page(db, project, after, limit, |columns| rows.push(columns));
-                Ok(rows.done())
-            })
+        reading(call, project, |db| {
+            let rows = ResultSet::begin(call);
+            page(db, project, after, limit, |columns| rows.push(columns));
+            Ok(rows.done())
         })
     })
 }

@@ -28,8 +28,11 @@ impl Drop for RewritingHistory {
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_tables.sql`.
 #[pg_extern(sql = false)]
 fn refuse_history_rewrite(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |_| if REWRITING.get() { Ok(Answer::DONE) } else { Err(Error::HistoryIsImmutable) })
+    Call::answer(fcinfo, |call| {
+        call.as_trigger()?;
+        if REWRITING.get() { Ok(Answer::DONE) } else { Err(Error::HistoryIsImmutable) }
+    })
 }

@@ -1,14 +1,17 @@
-//! Merging a client's edit into what others saved meanwhile.
+//! Merging a client's edit into what others saved meanwhile. What takes long is done before any lock is taken, and again
+//! if the file changed in between.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::change::{Change, Target, change_file, conflict};
-use super::store::{self, Content, Head};
-use crate::backend::{Answer, Call, one_row};
-use crate::error::Error;
-use crate::input;
+use super::change::{Change, saving};
+use super::decide::{Action, Body, Expected, Head, Wanted};
+use super::store;
+use crate::backend::{self, Answer, Call, FreshSnapshot, one_row};
+use crate::error::{Conflict, Error};
+use crate::settings::MAX_COMPARED_LINES;
 use crate::text::{self, Labels, Merge};
+use crate::{content, input};
 
 /// A client's edit, and the version it was made from (0: no file).
 struct Edit<'a> {
@@ -28,41 +31,82 @@ struct Merged {
     content: String,
 }
 
+/// An edit brought up to the file as it is.
+enum Prepared {
+    /// To be saved onto the head; with changes of others in it, or as it came.
+    Save {
+        head: Option<Head>,
+        content: String,
+        merged: bool,
+    },
+    Conflicts(Merged),
+}
+
 /// Type of a file that a merge creates without being told.
 const DEFAULT_TYPE: &str = "text";
 
 impl Edit<'_> {
-    /// Merges and saves; `None` when the file changed before it could be saved.
-    fn merge(&self, change: &Change) -> Result<Option<Merged>, Error> {
-        let Some(head) = change.state(self.path)?.live else {
-            // Nothing to merge with: a new file, or one that others deleted.
-            let tombstone = change.tombstone(self.path);
-            if self.base == 0 {
-                return self.save(change, 0, self.content.to_owned(), self.file_type.unwrap_or(DEFAULT_TYPE), false);
-            }
-            return Err(match tombstone {
-                Some(head) => conflict(self.path, Some(self.base), Some(&head)),
-                None => self.no_base(change),
-            });
+    fn merge(&self, change: &Change) -> Result<Merged, Error> {
+        let (head, content, merged) = match self.prepare(change)? {
+            Prepared::Conflicts(conflicts) => return Ok(conflicts),
+            Prepared::Save { head, content, merged } => (head, content, merged),
         };
-        let base = self.base_content(change, &head)?;
-        let file_type = self.file_type.unwrap_or(&head.file_type);
-        if head.version == self.base {
-            return self.save(change, head.version, self.content.to_owned(), file_type, false);
+        let file_type = self.file_type.or(head.as_ref().map(|head| &*head.file_type)).unwrap_or(DEFAULT_TYPE);
+        let wanted = Wanted {
+            path: self.path,
+            expected: head.as_ref().map_or(Expected::Nothing, |head| Expected::Version(head.version)),
+            action: Action::Save(Body::new(&content, file_type)),
+            file: head.as_ref().map(|head| head.file_id),
+        };
+        let saved = change.locked(&[self.path], || change.apply(&wanted));
+        match saved {
+            Ok(version) => Ok(Merged { version: version.version, merged, has_conflicts: false, content }),
+            // The file changed after it was read: what was merged is merged with the wrong version.
+            Err(Error::VersionConflict(_)) => Err(Error::LostRace(format!("file \"{}\"", self.path))),
+            Err(error) => Err(error),
         }
-        let Some(current) = store::content(change.db, change.project, head.file_id, head.version) else {
-            return Ok(None);
+    }
+
+    fn prepare(&self, change: &Change) -> Result<Prepared, Error> {
+        change.check_rights()?;
+        let _now = FreshSnapshot::take();
+        let head = store::head_at(change.db, change.project, self.path)?;
+        let as_it_came = |head| Prepared::Save { head, content: self.content.to_owned(), merged: false };
+        let Some(head) = head.filter(|head| !head.is_deleted || self.base != 0) else {
+            // Nothing to merge with: a new file.
+            return if self.base == 0 { Ok(as_it_came(None)) } else { Err(self.no_base(change)) };
         };
+        if head.is_deleted {
+            return Err(Error::VersionConflict(Conflict {
+                path: self.path.to_owned(),
+                expected: self.base,
+                current: Some(head.state()),
+            }));
+        }
+        let base = self.base_content(change, &head)?;
+        if head.version == self.base {
+            return Ok(as_it_came(Some(head)));
+        }
+        let current = self.content_of(change, &head, head.version)?.ok_or(Error::Internal)?;
+        backend::check_for_interrupts();
         let [current_label, base_label] = [("current", head.version), ("base", self.base)]
             .map(|(name, version)| format!("{name} (version {version})"));
         let labels = Labels { base: &base_label, ours: &current_label, theirs: "yours" };
-        match text::merge(&base, &current, self.content, &labels) {
+        let limit = MAX_COMPARED_LINES.get() as usize;
+        let merged = text::merge(&base, &current, self.content, &labels, limit);
+        backend::check_for_interrupts();
+        let too_many = |text::TooManyLines { lines, limit }| {
+            let path = self.path.to_owned();
+            Error::TooManyLines { path, lines, limit }
+        };
+        match merged.map_err(too_many)? {
             Merge::Clean(content) => {
                 input::content(Some(&content), "the merged content")?;
-                self.save(change, head.version, content, file_type, true)
+                Ok(Prepared::Save { head: Some(head), content, merged: true })
             }
             Merge::Conflicts(content) => {
-                Ok(Some(Merged { version: head.version, merged: false, has_conflicts: true, content }))
+                let version = head.version;
+                Ok(Prepared::Conflicts(Merged { version, merged: false, has_conflicts: true, content }))
             }
         }
     }
@@ -75,28 +119,20 @@ impl Edit<'_> {
         if self.base == 0 {
             return Ok(String::new());
         }
-        let base = store::version(change.db, change.project, head.file_id, self.base);
-        base.ok_or_else(|| self.no_base(change))?.content.ok_or_else(|| {
+        self.content_of(change, head, self.base)?.ok_or_else(|| {
             let path = self.path;
             Error::Invalid(format!("p_base_version {} of file \"{path}\" is its deletion", self.base))
         })
     }
 
-    fn save(
-        &self,
-        change: &Change,
-        onto: i32,
-        content: String,
-        file_type: &str,
-        merged: bool,
-    ) -> Result<Option<Merged>, Error> {
-        let target = Target { path: self.path, expected: Some(onto) };
-        let version = change.save(target, Content::new(&content, None), file_type, |version| version.version)?;
-        Ok(version.map(|version| Merged { version, merged, has_conflicts: false, content }))
+    /// `None` for a deletion.
+    fn content_of(&self, change: &Change, head: &Head, version: i32) -> Result<Option<String>, Error> {
+        let row = content::version_row(change.db, change.project, head.file_id, version)?;
+        content::read_text(change.db, change.project, &row.ok_or_else(|| self.no_base(change))?)
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn merge_project_file(
     project: Option<Uuid>,
@@ -115,7 +151,7 @@ fn merge_project_file(
             file_type: file_type.map(|file_type| input::file_type(Some(file_type), "p_file_type")).transpose()?,
         };
         let Merged { version, merged, has_conflicts, content } =
-            change_file(call, project, &[edit.path], |change| edit.merge(change))?;
+            saving(call, project, |change| change.until_undisturbed(edit.path, |change| edit.merge(change)))?;
         Ok(one_row(call, &[version.into(), merged.into(), has_conflicts.into(), content.as_str().into()]))
     })
 }

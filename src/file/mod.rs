@@ -1,19 +1,18 @@
-//! Files of a project: what their paths may be, how they change, how they are read.
+//! Files of a project: how they change and how they are read.
 //!
-//! [`change`] has the changes themselves; [`calls`], [`merge`] and [`view`] are the ways to them. [`read`], [`diff`] and
-//! [`feed`] read. [`store`] and [`link`] know the tables.
+//! [`calls`], [`batch`], [`merge`] and [`view`] turn arguments into what is wanted, [`change`] does it: [`store`] finds
+//! what is there, [`decide`] decides, [`store`] writes. [`read`], [`diff`] and [`feed`] read.
 
+mod batch;
 mod calls;
 mod change;
+mod decide;
 mod diff;
 mod feed;
 mod history;
-mod link;
 mod merge;
-pub mod path;
 mod read;
 mod store;
 mod view;
 
 pub use history::RewritingHistory;
-pub use store::content;

@@ -1,59 +1,48 @@
-//! Heads and versions of files as they lie in the tables.
+//! Heads and versions of files as they lie in the tables: what a change finds there, and how it writes.
 //!
-//! The head is written by one guarded statement: it changes only the very head that was read before, or makes
-//! one where there was none. The locks make that guard hold nearly always; where a writer got past them, it alone
-//! keeps the result right.
+//! The head is written under a guard: it changes only the very head that was read before, or makes one where there was
+//! none. The locks make that guard hold nearly always; where a writer got past them, it alone keeps the result right.
+
+use core::ffi::CStr;
 
 use pgrx::Uuid;
+use pgrx::pg_sys::{INT4MULTIRANGEOID, Oid, XID8OID};
 
-use crate::backend::{self, Db, Lookup, Owner, Row, Rows, Statement, Timestamp, Value};
-use crate::caller::{Caller, Role};
-use crate::content::chain::{Chain, Link};
-use crate::content::{Hash, content_of, join_bases};
-use crate::error::{Error, FileState};
+use super::decide::{self, After, Body, Earlier, EarlierTry, Found, Head, Wanted, Write};
+use crate::args;
+use crate::backend::{
+    self, Allowed, Arg, Bytes, Db, Lookup, Row, Rows, Statement, Timestamp, Use, Value, Writer, column_type,
+};
+use crate::content::chain::{Chain, StoredForm};
+use crate::content::{self, Hash};
+use crate::error::Error;
 
-/// A project's row as a change to its files needs it, and the live file at a path.
-pub struct State {
-    pub snapshot_seq: i32,
-    pub live: Option<Head>,
-}
+/// The tables that a change uses besides `rate_limits`, in the order in which they are locked.
+pub const TABLES: [(&CStr, Use); 4] = [
+    (c"projects", Use::Read),
+    (c"project_members", Use::Read),
+    (c"project_file_heads", Use::Write),
+    (c"project_file_versions", Use::Write),
+];
 
-/// The current version of a file, or its tombstone (no hash).
-pub struct Head {
-    pub file_id: Uuid,
-    pub version: i32,
-    pub hash: Option<Hash>,
-    pub file_type: String,
-    pub updated_at: Timestamp,
-    pub chain: Chain,
-}
-
-impl Head {
-    pub fn state(&self) -> FileState {
-        FileState { version: self.version, hash: self.hash.as_ref().map(hex) }
-    }
-}
-
-/// A text with its hash.
-#[derive(Clone, Copy)]
-pub struct Content<'a> {
-    pub text: &'a str,
-    pub hash: Hash,
-    /// The text as a column.
-    pub value: Value,
+/// What a change found, and the head's row itself.
+pub struct State<'d> {
+    pub found: Found,
+    head: Option<Row<'d>>,
 }
 
 /// The row a change adds to a file's history.
 pub struct NewVersion<'a> {
     pub project: Uuid,
     pub file_id: Uuid,
+    pub version: i32,
     pub id: Uuid,
     pub path: &'a str,
     pub file_type: &'a str,
-    /// `None` for a tombstone.
-    pub content: Option<Content<'a>>,
-    /// Its content as it is stored.
-    pub link: Option<Link>,
+    /// `None` for a deletion.
+    pub body: Option<Body<'a>>,
+    /// The content as it is stored.
+    pub form: Option<StoredForm>,
     /// What the version before it left for the next to stand on.
     pub chain: Chain,
     pub snapshot_seq: i32,
@@ -61,156 +50,150 @@ pub struct NewVersion<'a> {
     pub at: Timestamp,
 }
 
-/// Author and time of a version that exists.
-pub struct Existing {
-    pub id: Uuid,
-    pub created_by: Option<Uuid>,
-    pub created_at: Timestamp,
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads rights, snapshot stamp and live head after the lock, and refuses who may no longer save.
-pub fn state(db: &Db, caller: Caller, project: Uuid, path: &str, owner: &Owner) -> Result<State, Error> {
-    static PROJECT: Lookup = Lookup::new(c"projects_pkey", "SELECT * FROM {s}.projects WHERE id = $1");
-    let row = db.look_up_root(&PROJECT, &[project.into()]).ok_or(Error::ProjectNotFound(project))?;
-    if !(caller.privileged || caller.actor == Some(row.value(c"owner_id"))) {
-        caller.check(db, project, Role::Editor, owner)?;
+/// Reads what the decision about a change needs, with the active snapshot.
+pub fn find<'d>(db: &'d Db, project: Uuid, wanted: &Wanted) -> Result<State<'d>, Error> {
+    let row = newest_at(db, project, wanted.path)?;
+    let mut found = Found { head: row.as_ref().map(head), ..Found::default() };
+    if let decide::Action::Move { to, .. } = wanted.action {
+        found.destination = newest_at(db, project, to)?.as_ref().map(head);
     }
-    Ok(State { snapshot_seq: row.value(c"snapshot_seq"), live: live(db, project, path) })
+    if let Some(asked) = decide::earlier_try(&found, wanted) {
+        found.earlier = earlier(db, project, asked)?;
+    }
+    Ok(State { found, head: row })
+}
+
+/// The file that a path means: the live one, else the one deleted there last.
+pub fn head_at(db: &Db, project: Uuid, path: &str) -> Result<Option<Head>, Error> {
+    Ok(newest_at(db, project, path)?.as_ref().map(head))
+}
+
+fn newest_at<'d>(db: &'d Db, project: Uuid, path: &str) -> Result<Option<Row<'d>>, Error> {
+    static LIVE: Lookup = Lookup::new(
+        c"project_file_heads",
+        c"project_file_heads_live_path",
+        &["project_id", "file_path"],
+        "SELECT * FROM {s}.project_file_heads
+          WHERE project_id = :project_id AND file_path = :file_path AND NOT is_deleted",
+    );
+    static HEAD: Lookup = Lookup::new(
+        c"project_file_heads",
+        c"project_file_heads_pkey",
+        &["file_id", "project_id"],
+        "SELECT * FROM {s}.project_file_heads WHERE file_id = :file_id AND project_id = :project_id",
+    );
+    static DELETED_LAST: Statement = Statement::new(
+        "SELECT file_id
+           FROM {s}.project_file_heads
+          WHERE project_id = :project AND file_path = :path AND is_deleted
+          ORDER BY updated_at DESC, file_id DESC
+          LIMIT 1",
+    );
+    if let Some(live) = db.look_up(&LIVE, &args! { project_id: project, file_path: path })? {
+        return Ok(Some(live));
+    }
+    let rows = db.read(&DELETED_LAST, &args! { project, path });
+    let Some(deleted) = rows.first() else { return Ok(None) };
+    db.look_up(&HEAD, &args! { file_id: deleted.value::<Uuid>("file_id"), project_id: project })
+}
+
+fn head(row: &Row) -> Head {
+    Head {
+        file_id: row.value("file_id"),
+        version: row.value("version"),
+        is_deleted: row.value("is_deleted"),
+        hash: hash(row),
+        file_type: row.value("file_type"),
+        chain: Chain {
+            base: row.get("base_version"),
+            base_cost: row.value("base_cost"),
+            key_cost: row.value("key_cost"),
+        },
+    }
+}
+
+fn hash(row: &Row) -> Option<Hash> {
+    row.get::<Bytes>("content_hash").and_then(|hash| hash.fetch().try_into().ok())
+}
+
+fn earlier(db: &Db, project: Uuid, EarlierTry { file_id, after }: EarlierTry) -> Result<Option<Earlier>, Error> {
+    let after = match after {
+        After::Version(version) => version,
+        After::LastDeletion => match last_deletion(db, project, file_id) {
+            Some(version) => version,
+            None => return Ok(None),
+        },
+    };
+    let Some(version) = after.checked_add(1) else { return Ok(None) };
+    let Some(row) = content::version_row(db, project, file_id, version)? else { return Ok(None) };
+    let before = content::version_row(db, project, file_id, after)?;
+    Ok(Some(Earlier {
+        file_id,
+        version,
+        path: row.value("file_path"),
+        hash: hash(&row),
+        file_type: row.value("file_type"),
+        author: row.get("created_by"),
+        before: before.map(|before| (before.value("file_path"), hash(&before))),
+    }))
+}
+
+/// The version that deleted a file last, 0 when none ever did; `None` where it may have been pruned.
+fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
+    static LAST: Statement = Statement::new(
+        "SELECT last.version
+           FROM (SELECT coalesce(max(v.version), 0) AS version
+                   FROM {s}.project_file_versions v
+                  WHERE v.project_id = :project AND v.file_id = :file_id AND v.is_deleted) last
+           JOIN {s}.project_file_heads h
+             ON h.project_id = :project AND h.file_id = :file_id
+            AND coalesce(upper(h.pruned_versions) - 1, 0) <= last.version",
+    );
+    db.read(&LAST, &args! { project, file_id }).first().map(|row| row.value("version"))
 }
 
 /// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
 /// they are.
 pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
     // The row lock fails by itself. It keeps a later save from going into an older project version.
-    static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = $1 FOR SHARE");
+    static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = :project FOR SHARE");
     static AT_PATH: Statement = Statement::new(
         "SELECT h.file_id, h.version
            FROM {s}.project_file_heads h
-          WHERE h.project_id = $1 AND h.file_path = $2 AND NOT h.is_deleted
+          WHERE h.project_id = :project AND h.file_path = :path AND NOT h.is_deleted
          UNION ALL
          SELECT h.file_id, h.version
            FROM {s}.project_file_heads h
-          WHERE h.project_id = $1 AND h.file_path = $2 AND h.is_deleted
+          WHERE h.project_id = :project AND h.file_path = :path AND h.is_deleted
           ORDER BY file_id",
     );
-    db.run(&PROJECT, &[project.into()]);
-    let args = [project.into(), path.into()];
-    let files = |rows: Rows| (0..rows.len()).map(|row| (rows.value(row, 1), rows.value(row, 2))).collect();
-    let seen: Vec<(Uuid, i32)> = files(db.run(&AT_PATH, &args));
-    let actual: Vec<(Uuid, i32)> = files(db.read_latest(&AT_PATH, &args));
+    db.run(&PROJECT, &args! { project });
+    let args = args! { project, path };
+    let files = |rows: Rows| -> Vec<(Uuid, i32)> {
+        rows.iter().map(|row| (row.value("file_id"), row.value("version"))).collect()
+    };
+    let seen = files(db.run(&AT_PATH, &args));
+    let actual = files(db.read_latest(&AT_PATH, &args));
     if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("file \"{path}\""))) }
 }
 
-/// The newest tombstone of a path, whose identity a new file there takes up.
-pub fn tombstone(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static NEWEST: Statement = Statement::new(
-        "SELECT file_id
-           FROM {s}.project_file_heads
-          WHERE project_id = $1 AND file_path = $2 AND is_deleted
-          ORDER BY updated_at DESC, file_id DESC
-          LIMIT 1",
-    );
-    static HEAD: Lookup = Lookup::new(
-        c"project_file_heads_pkey",
-        "SELECT * FROM {s}.project_file_heads WHERE file_id = $1 AND project_id = $2",
-    );
-    let rows = db.run(&NEWEST, &[project.into(), path.into()]);
-    if rows.is_empty() {
-        return None;
+impl State<'_> {
+    /// When the head was written.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.head.as_ref().map(|head| head.value("updated_at"))
     }
-    db.look_up(&HEAD, &[rows.value::<Uuid>(0, 1).into(), project.into()]).map(|row| head(&row))
-}
 
-/// The live file at a path, whoever may see it.
-pub fn live(db: &Db, project: Uuid, path: &str) -> Option<Head> {
-    static LIVE: Lookup = Lookup::new(
-        c"project_file_heads_live_path",
-        "SELECT * FROM {s}.project_file_heads WHERE project_id = $1 AND file_path = $2 AND NOT is_deleted",
-    );
-    db.look_up(&LIVE, &[project.into(), path.into()]).map(|row| head(&row))
-}
-
-fn head(row: &Row) -> Head {
-    Head {
-        file_id: row.value(c"file_id"),
-        version: row.value(c"version"),
-        hash: row.bytes(c"content_hash").and_then(|hash| hash.fetch().try_into().ok()),
-        file_type: row.value(c"file_type"),
-        updated_at: row.time(c"updated_at"),
-        chain: Chain {
-            base: row.get(c"base_version"),
-            base_cost: row.value(c"base_cost"),
-            key_cost: row.value(c"key_cost"),
-        },
+    /// Writes a version and its head; whether the head was still the one that was read, or none.
+    pub fn write(&self, db: &Db, write: Write, new: &NewVersion) -> Result<bool, Error> {
+        match (write, &self.head) {
+            (Write::Create, _) => Ok(create(db, new)),
+            (Write::Update, Some(head)) => match update_directly(db, head, new)? {
+                Some(written) => Ok(written),
+                None => Ok(update(db, new)),
+            },
+            _ => Ok(change_place(db, new)),
+        }
     }
-}
-
-/// A version that exists, when it has this hash, type and author (`None` for any author).
-pub fn matching(
-    db: &Db,
-    project: Uuid,
-    file_id: Uuid,
-    version: i32,
-    hash: Option<&Hash>,
-    file_type: Option<&str>,
-) -> Option<Existing> {
-    static MATCHING: Statement = Statement::new(
-        "SELECT id, created_by, created_at
-           FROM {s}.project_file_versions
-          WHERE project_id = $1 AND file_id = $2 AND version = $3
-            AND content_hash IS NOT DISTINCT FROM $4 AND ($5 IS NULL OR file_type = $5)",
-    );
-    let hash = hash.map(|hash| hash.as_slice());
-    let rows = db.run(&MATCHING, &[project.into(), file_id.into(), version.into(), hash.into(), file_type.into()]);
-    (!rows.is_empty()).then(|| Existing {
-        id: rows.value(0, 1),
-        created_by: rows.get(0, 2),
-        created_at: rows.time(0, 3).expect("created_at is not null"),
-    })
-}
-
-/// The version that deleted a file last, 0 when none ever did; `None` where it may have been pruned.
-pub fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
-    static LAST: Statement = Statement::new(
-        "SELECT last.version
-           FROM (SELECT coalesce(max(v.version), 0) AS version
-                   FROM {s}.project_file_versions v
-                  WHERE v.project_id = $1 AND v.file_id = $2 AND v.is_deleted) last
-           JOIN {s}.project_file_heads h
-             ON h.project_id = $1 AND h.file_id = $2 AND coalesce(upper(h.pruned_versions) - 1, 0) <= last.version",
-    );
-    let rows = db.run(&LAST, &[project.into(), file_id.into()]);
-    (!rows.is_empty()).then(|| rows.value(0, 1))
-}
-
-/// What a version holds.
-pub struct Held {
-    /// `None` for a deletion.
-    pub content: Option<String>,
-    pub file_type: String,
-}
-
-/// Content and type of a version.
-pub fn version(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Option<Held> {
-    static VERSION: Statement = Statement::new(concat!(
-        "SELECT ",
-        content_of!("v"),
-        ", v.file_type FROM {s}.project_file_versions v",
-        join_bases!("v"),
-        "WHERE v.project_id = $1 AND v.file_id = $2 AND v.version = $3",
-    ));
-    let rows = db.run(&VERSION, &[project.into(), file_id.into(), version.into()]);
-    (!rows.is_empty()).then(|| Held { content: rows.get(0, 1), file_type: rows.value(0, 2) })
-}
-
-/// Content of a version.
-pub fn content(db: &Db, project: Uuid, file_id: Uuid, number: i32) -> Option<String> {
-    version(db, project, file_id, number)?.content
 }
 
 macro_rules! head_then_version {
@@ -222,84 +205,168 @@ macro_rules! head_then_version {
             INSERT INTO {s}.project_file_versions
                    (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, size_bytes,
                     is_deleted, snapshot_seq, change_xid, created_by, encoding, base_version, stored)
-            SELECT $1, $2, $3, head.version, $5, $6, $7, $9, $10, $11, $12, $13, $14, $15, $16, $17
+            SELECT :project, :file_id, :path, :version, :hash, :file_type, :at, :id, :size,
+                   :is_deleted, :snapshot_seq, :xid, :actor, :encoding, :stands_on, :stored
               FROM head
             RETURNING version"
         )
     };
 }
 
-/// Saves the first version of a new file; its number. `None`: there is a live file at the path by now.
-pub fn write_first(db: &Db, new: &NewVersion) -> Option<i32> {
-    static WRITE: Statement = Statement::new(head_then_version!(
+/// Saves the first version of a new file, unless there is a live file at the path by now.
+fn create(db: &Db, new: &NewVersion) -> bool {
+    static CREATE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
                 (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
                  base_version, base_cost, key_cost)
-         VALUES ($1, $2, $3, $4, $5, $6, $11, $12, $7, $18, $19, $20)
+         VALUES (:project, :file_id, :path, :version, :hash, :file_type, :is_deleted, :snapshot_seq, :at,
+                 :base, :base_cost, :key_cost)
          ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
          RETURNING version"
     ));
-    written(&db.run(&WRITE, &parameters(new, 0)))
+    !db.run(&CREATE, &parameters(new)).is_empty()
 }
 
-/// Saves the next version of the live file at a path; its number. `read` is the version of its head that was
-/// read. `None`: the head is another by now.
-pub fn write_next(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
+/// Saves the next version of a live file, unless its head is another by now.
+fn update(db: &Db, new: &NewVersion) -> bool {
     // Not INSERT … ON CONFLICT (path) DO UPDATE: where a writer without locks moves the file away meanwhile, that
     // finds no conflict and inserts a second head of the same file, a duplicate key.
-    static WRITE: Statement = Statement::new(head_then_version!(
+    static UPDATE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
-            SET version = $4, content_hash = $5, file_type = $6, snapshot_seq = $12, updated_at = $7,
-                base_version = $18, base_cost = $19, key_cost = $20
-          WHERE (project_id, file_id, version) = ($1, $2, $8) AND file_path = $3 AND NOT is_deleted
-            AND base_version IS NOT DISTINCT FROM $21
+            SET version = :version, content_hash = :hash, file_type = :file_type, snapshot_seq = :snapshot_seq,
+                updated_at = :at, base_version = :base, base_cost = :base_cost, key_cost = :key_cost
+          WHERE (project_id, file_id, version) = (:project, :file_id, :version - 1)
+            AND file_path = :path AND NOT is_deleted AND base_version IS NOT DISTINCT FROM :base_before
          RETURNING version"
     ));
-    written(&db.run(&WRITE, &parameters(new, read)))
+    !db.run(&UPDATE, &parameters(new)).is_empty()
 }
 
-/// Saves a version that changes whether or where a file lives: deletes, revives or moves it. `read` is the
-/// version of its head that was read. `None`: the head is another by now, or the path is taken.
-pub fn write_moved(db: &Db, new: &NewVersion, read: i32) -> Option<i32> {
-    static WRITE: Statement = Statement::new(head_then_version!(
+/// Saves a version that changes whether or where a file lives: deletes, revives or moves it. Not where its head is
+/// another by now, or the path is taken.
+fn change_place(db: &Db, new: &NewVersion) -> bool {
+    static CHANGE_PLACE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
-            SET file_path = $3, version = $4, content_hash = $5, file_type = $6, is_deleted = $11,
-                snapshot_seq = $12, updated_at = $7,
-                base_version = $18, base_cost = $19, key_cost = $20
-          WHERE (project_id, file_id, version) = ($1, $2, $8) AND base_version IS NOT DISTINCT FROM $21
+            SET file_path = :path, version = :version, content_hash = :hash, file_type = :file_type,
+                is_deleted = :is_deleted, snapshot_seq = :snapshot_seq, updated_at = :at,
+                base_version = :base, base_cost = :base_cost, key_cost = :key_cost
+          WHERE (project_id, file_id, version) = (:project, :file_id, :version - 1)
+            AND base_version IS NOT DISTINCT FROM :base_before
          RETURNING version"
     ));
-    let write = || written(&db.run(&WRITE, &parameters(new, read)));
-    backend::undo_on_duplicate("project_file_heads_live_path", write).flatten()
+    let write = || !db.run(&CHANGE_PLACE, &parameters(new)).is_empty();
+    backend::undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(false)
 }
 
-fn written(rows: &Rows) -> Option<i32> {
-    if rows.is_empty() { None } else { rows.get(0, 1) }
+fn parameters(new: &NewVersion) -> [Arg; 20] {
+    let chain = new.form.as_ref().map_or(new.chain, |form| form.chain);
+    args! {
+        project: new.project,
+        file_id: new.file_id,
+        version: new.version,
+        id: new.id,
+        path: new.path,
+        file_type: new.file_type,
+        hash: new.body.as_ref().map(|body| body.hash.as_slice()),
+        size: new.size(),
+        is_deleted: new.body.is_none(),
+        at: new.at,
+        snapshot_seq: new.snapshot_seq,
+        xid: Value::xid8(backend::current_xid()),
+        actor: new.actor,
+        encoding: new.form.as_ref().map(|form| form.encoded.encoding as i16),
+        stands_on: new.form.as_ref().and_then(|form| form.base),
+        stored: new.form.as_ref().map(|form| form.encoded.bytes.as_slice()),
+        base: chain.base,
+        base_cost: chain.base_cost,
+        key_cost: chain.key_cost,
+        base_before: new.chain.base,
+    }
 }
 
-fn parameters(new: &NewVersion, read: i32) -> [Value; 21] {
-    let chain = new.link.as_ref().map_or(new.chain, |link| link.chain);
-    [
-        new.project.into(),
-        new.file_id.into(),
-        new.path.into(),
-        (read + 1).into(),
-        new.content.as_ref().map(|content| content.hash.as_slice()).into(),
-        new.file_type.into(),
-        new.at.into(),
-        read.into(),
-        new.id.into(),
-        (new.content.map_or(0, |content| content.text.len()) as i32).into(),
-        new.content.is_none().into(),
-        new.snapshot_seq.into(),
-        Value::xid8(backend::current_xid()),
-        new.actor.into(),
-        new.link.as_ref().map(|link| link.encoded.encoding as i16).into(),
-        new.link.as_ref().and_then(|link| link.base).into(),
-        new.link.as_ref().map(|link| link.encoded.bytes.as_slice()).into(),
-        chain.base.into(),
-        chain.base_cost.into(),
-        chain.key_cost.into(),
-        new.chain.base.into(),
-    ]
+impl NewVersion<'_> {
+    fn size(&self) -> i32 {
+        self.body.map_or(0, |body| body.text.len()) as i32
+    }
+}
+
+/// Does what [`update`] does without a query. `None` where somebody attached to the tables what only a query obeys.
+fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>, Error> {
+    const HEADS: [(&str, Oid); 13] = [
+        ("project_id", column_type::<Uuid>()),
+        ("file_id", column_type::<Uuid>()),
+        ("file_path", column_type::<String>()),
+        ("file_type", column_type::<String>()),
+        ("is_deleted", column_type::<bool>()),
+        ("snapshot_seq", column_type::<i32>()),
+        ("base_version", column_type::<i32>()),
+        ("key_cost", column_type::<i32>()),
+        ("base_cost", column_type::<i32>()),
+        ("version", column_type::<i32>()),
+        ("updated_at", column_type::<Timestamp>()),
+        ("content_hash", column_type::<Bytes>()),
+        ("pruned_versions", INT4MULTIRANGEOID),
+    ];
+    const VERSIONS: [(&str, Oid); 16] = [
+        ("project_id", column_type::<Uuid>()),
+        ("file_id", column_type::<Uuid>()),
+        ("id", column_type::<Uuid>()),
+        ("created_by", column_type::<Uuid>()),
+        ("created_at", column_type::<Timestamp>()),
+        ("change_xid", XID8OID),
+        ("version", column_type::<i32>()),
+        ("base_version", column_type::<i32>()),
+        ("size_bytes", column_type::<i32>()),
+        ("snapshot_seq", column_type::<i32>()),
+        ("encoding", column_type::<i16>()),
+        ("is_deleted", column_type::<bool>()),
+        ("file_path", column_type::<String>()),
+        ("file_type", column_type::<String>()),
+        ("content_hash", column_type::<Bytes>()),
+        ("stored", column_type::<Bytes>()),
+    ];
+    // The project of a head never changes. What the trigger would do, the row below does.
+    const OF_HEADS: Allowed = Allowed { trigger: None, foreign_key: Some(c"project_id") };
+    const OF_VERSIONS: Allowed = Allowed { trigger: Some(c"stamp_file_change"), foreign_key: None };
+
+    let (Some(body), Some(form)) = (&new.body, &new.form) else { return Ok(None) };
+    let Some(heads) = Writer::of_updates(db, c"project_file_heads", &HEADS, &OF_HEADS)? else { return Ok(None) };
+    let Some(versions) = Writer::of_inserts(db, c"project_file_versions", &VERSIONS, &OF_VERSIONS)? else {
+        return Ok(None);
+    };
+    let hash: Value = body.hash.as_slice().into();
+    let written = heads.update(
+        head,
+        &args! {
+            version: new.version,
+            content_hash: hash,
+            file_type: new.file_type,
+            snapshot_seq: new.snapshot_seq,
+            updated_at: new.at,
+            base_version: form.chain.base,
+            base_cost: form.chain.base_cost,
+            key_cost: form.chain.key_cost,
+        },
+    );
+    if written {
+        versions.insert(&[
+            new.project.into(),
+            new.file_id.into(),
+            new.id.into(),
+            new.actor.into(),
+            new.at.into(),
+            Value::xid8(backend::current_xid()),
+            new.version.into(),
+            form.base.into(),
+            new.size().into(),
+            new.snapshot_seq.into(),
+            (form.encoded.encoding as i16).into(),
+            false.into(),
+            new.path.into(),
+            new.file_type.into(),
+            hash,
+            form.encoded.bytes.as_slice().into(),
+        ]);
+    }
+    Ok(Some(written))
 }

@@ -1,15 +1,15 @@
 //! `INSERT`, `UPDATE` and `DELETE` on the view `project_files`: the same changes as by the functions.
 
-use core::ffi::CStr;
-
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::change::{Change, Target, Version, change_file, conflict};
-use super::store::{Content, hex};
-use crate::backend::{Answer, Call, Row, Trigger, stamp_inserted_row};
+use super::change::change_file;
+use super::decide::{Action, Body, Expected, Wanted};
+use crate::backend::{Answer, Call, Event, Row, Trigger, stamp_inserted_row};
 use crate::error::Error;
-use crate::input;
+use crate::{hex, input};
+
+const VIEW: &core::ffi::CStr = c"project_files";
 
 /// What a statement wants saved.
 struct NewRow {
@@ -21,24 +21,24 @@ struct NewRow {
 
 impl NewRow {
     fn read(row: &Row) -> Result<Self, Error> {
-        let text = |column: &CStr| row.get::<String>(column);
+        let text = |column: &str| row.get::<String>(column);
         Ok(NewRow {
-            project: input::project(row.get(c"project_id"), "project_id")?,
-            path: input::file_path(text(c"file_path").as_deref(), "file_path")?.to_owned(),
-            content: input::content(text(c"content").as_deref(), "content")?.to_owned(),
-            file_type: input::file_type(text(c"file_type").as_deref(), "file_type")?.to_owned(),
+            project: input::project(row.get("project_id"), "project_id")?,
+            path: input::file_path(text("file_path").as_deref(), "file_path")?.to_owned(),
+            content: input::content(text("content").as_deref(), "content")?.to_owned(),
+            file_type: input::file_type(text("file_type").as_deref(), "file_type")?.to_owned(),
         })
     }
 
     /// What a client may say of the row besides must be right. All other columns are the extension's to fill.
-    fn check(row: &Row, hash: Option<String>, content: &Content) -> Result<(), Error> {
-        if hash.is_some_and(|hash| !hash.eq_ignore_ascii_case(&hex(&content.hash))) {
+    fn check(row: &Row, hash: Option<String>, body: &Body) -> Result<(), Error> {
+        if hash.is_some_and(|hash| !hash.eq_ignore_ascii_case(&hex::encode(&body.hash))) {
             return Err(Error::Invalid("content_hash is not the SHA-256 of content".to_owned()));
         }
-        if row.get(c"is_deleted") == Some(true) {
+        if row.get("is_deleted") == Some(true) {
             return Err(Error::Invalid("is_deleted cannot be set: DELETE the file".to_owned()));
         }
-        if row.get(c"is_current_version") == Some(false) {
+        if row.get("is_current_version") == Some(false) {
             return Err(Error::Invalid(
                 "is_current_version cannot be unset: saving the next version does it".to_owned(),
             ));
@@ -47,23 +47,22 @@ impl NewRow {
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_view.sql`.
 #[pg_extern(sql = false)]
 fn insert_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
-        let trigger = Trigger::of(call)?;
+        let trigger = Trigger::instead_of(call, Event::Insert, VIEW)?;
         let row = trigger.row();
         let new = NewRow::read(&row)?;
-        let content = Content::new(&new.content, None);
-        NewRow::check(&row, row.get(c"content_hash"), &content)?;
-        let expected = match row.get::<i32>(c"version") {
+        let body = Body::new(&new.content, &new.file_type);
+        NewRow::check(&row, row.get("content_hash"), &body)?;
+        let expected = match row.get::<i32>("version") {
             Some(n @ ..1) => return Err(Error::Invalid(format!("version must be 1 or more, not {n}"))),
-            version => version.map(|n| n - 1),
+            version => Expected::from_argument(version.map(|n| n - 1)),
         };
-        let target = Target { path: &new.path, expected };
-        change_file(call, new.project, &[&new.path], |change| {
-            change.save(target, content, &new.file_type, |version| trigger.answer(&version.columns(new.project)))
-        })
+        let wanted = Wanted { path: &new.path, expected, action: Action::Save(body), file: None };
+        let version = change_file(call, new.project, &wanted)?;
+        Ok(trigger.answer(&version.columns(new.project, None)))
     })
 }
 
@@ -74,90 +73,70 @@ struct Old {
     path: String,
     version: i32,
     hash: Option<String>,
-    is_current: bool,
+    was_current: bool,
 }
 
 impl Old {
     fn read(row: &Row) -> Self {
         Old {
-            id: row.value(c"id"),
-            project: row.value(c"project_id"),
-            path: row.value(c"file_path"),
-            version: row.value(c"version"),
-            hash: row.get(c"content_hash"),
-            is_current: row.value(c"is_current_version"),
+            id: row.value("id"),
+            project: row.value("project_id"),
+            path: row.value("file_path"),
+            version: row.value("version"),
+            hash: row.get("content_hash"),
+            was_current: row.value("is_current_version"),
         }
     }
 
-    fn target(&self) -> Target<'_> {
-        Target { path: &self.path, expected: Some(self.version) }
-    }
-
-    /// Runs `attempt` under the locks of `paths`. A row that is not current any more is a conflict, whether it was not
-    /// when the statement began or stopped being so while it waited.
-    fn change(
-        &self,
-        call: &Call,
-        paths: &[&str],
-        attempt: impl Fn(&Change) -> Result<Option<Answer>, Error>,
-    ) -> Result<Answer, Error> {
-        change_file(call, self.project, paths, |change| {
-            let head = change.state(&self.path)?.live;
-            if !self.is_current || head.is_none() {
-                let head = head.or_else(|| change.tombstone(&self.path));
-                return Err(conflict(&self.path, Some(self.version), head.as_ref()));
-            }
-            attempt(change)
-        })
+    fn wanted<'a>(&'a self, action: Action<'a>) -> Wanted<'a> {
+        let expected = Expected::Row { version: self.version, was_current: self.was_current };
+        Wanted { path: &self.path, expected, action, file: None }
     }
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_view.sql`.
 #[pg_extern(sql = false)]
 fn update_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
-        let trigger = Trigger::of(call)?;
+        let trigger = Trigger::instead_of(call, Event::Update, VIEW)?;
         let (old, row) = (Old::read(&trigger.row()), trigger.updated_row());
-        if !old.is_current {
-            return old.change(call, &[&old.path], |_| Ok(None));
-        }
-        let new = NewRow::read(&row)?;
-        let content = Content::new(&new.content, None);
-        let hash: Option<String> = row.get(c"content_hash");
-        NewRow::check(&row, if hash == old.hash { None } else { hash }, &content)?;
-        if (row.get(c"id"), new.project) != (Some(old.id), old.project) {
-            return Err(Error::Invalid("id and project_id of a file cannot be changed".to_owned()));
-        }
-        let version = row.get(c"version");
-        if version != Some(old.version) && version != old.version.checked_add(1) {
-            return Err(Error::Invalid(format!("version can only be left at {} or become the next", old.version)));
-        }
-        let answer = |version: Version| trigger.answer(&version.columns(old.project));
-        if new.path == old.path {
-            old.change(call, &[&old.path], |change| change.save(old.target(), content, &new.file_type, answer))
+        let new;
+        let action = if old.was_current {
+            new = NewRow::read(&row)?;
+            let body = Body::new(&new.content, &new.file_type);
+            let hash: Option<String> = row.get("content_hash");
+            NewRow::check(&row, if hash == old.hash { None } else { hash }, &body)?;
+            if (row.get("id"), new.project) != (Some(old.id), old.project) {
+                return Err(Error::Invalid("id and project_id of a file cannot be changed".to_owned()));
+            }
+            let version = row.get("version");
+            if version != Some(old.version) && version != old.version.checked_add(1) {
+                let version = old.version;
+                return Err(Error::Invalid(format!("version can only be left at {version} or become the next")));
+            }
+            if new.path == old.path { Action::Save(body) } else { Action::Move { to: &new.path, body: Some(body) } }
         } else {
-            old.change(call, &[&old.path, &new.path], |change| {
-                change.rename(old.target(), &new.path, Some((content, &new.file_type)), answer)
-            })
-        }
+            // A conflict, whatever was to become of the row.
+            Action::Delete
+        };
+        let version = change_file(call, old.project, &old.wanted(action))?;
+        Ok(trigger.answer(&version.columns(old.project, None)))
     })
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_view.sql`.
 #[pg_extern(sql = false)]
 fn remove_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
-        let trigger = Trigger::of(call)?;
+        let trigger = Trigger::instead_of(call, Event::Delete, VIEW)?;
         let old = Old::read(&trigger.row());
-        old.change(call, &[&old.path], |change| change.delete(old.target(), |_| trigger.same_row()))
+        change_file(call, old.project, &old.wanted(Action::Delete))?;
+        Ok(trigger.same_row())
     })
 }
 
-/// See the COMMENT in `sql/files.sql`.
+/// See the COMMENT in `sql/file_tables.sql`.
 #[pg_extern(sql = false)]
 fn stamp_file_change(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    match stamp_inserted_row(fcinfo, c"change_xid") {
-        Some(row) => row,
-        None => Call::answer(fcinfo, |call| Trigger::of(call).map(|trigger| trigger.same_row())),
-    }
+    Call::answer(fcinfo, |call| stamp_inserted_row(call, c"change_xid"))
 }

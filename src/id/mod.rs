@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 
 use crate::backend::{self, Call, Timestamp};
 use crate::error::Error;
+use crate::input::abridged;
 use ::ulid::Ulid;
 
 /// Milliseconds from 1970-01-01 (ULIDs) to 2000-01-01 (Postgres).
@@ -36,19 +37,6 @@ pub fn next_uuid() -> Uuid {
 
 fn parse(text: &str) -> Result<Ulid, Error> {
     ulid::parse(text).ok_or_else(|| Error::Invalid(format!("\"{}\" is not a ULID", abridged(text))))
-}
-
-/// A text as an error message may show it: not too long, control characters escaped.
-pub fn abridged(text: &str) -> String {
-    const LONGEST: usize = 100;
-    let mut shown = String::new();
-    for c in text.chars().take(LONGEST) {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// See the COMMENT in `sql/ids.sql`.
@@ -83,16 +71,4 @@ fn uuid_to_ulid(uuid: Uuid) -> String {
 #[pg_extern(sql = false)]
 fn is_ulid(text: &str) -> bool {
     ulid::parse(text).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::abridged;
-
-    #[test]
-    fn messages_show_texts_safely() {
-        assert_eq!(abridged("a b"), "a b");
-        assert_eq!(abridged("\u{1b}[31m\n"), "\\u{1b}[31m\\n");
-        assert_eq!(abridged(&"é".repeat(101)), format!("{}…", "é".repeat(100)));
-    }
 }

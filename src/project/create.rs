@@ -4,12 +4,13 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use sha2::{Digest, Sha256};
 
-use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, Value, as_owner, connect};
+use crate::args;
+use crate::backend::{self, Answer, Call, Db, Statement, Timestamp, Use, Value, as_owner, connect};
 use crate::builds::{self, NewBuild, Started};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::settings::DOUBLE_CLICK_WINDOW;
-use crate::{id, input, locks};
+use crate::{hex, id, input, locks};
 
 const MAX_NAME_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 255;
@@ -18,6 +19,15 @@ const DOUBLE_CLICK: &str = "double-click:";
 /// Microseconds after which a call without a key is forgotten. Far longer than the window: a second click counts
 /// from its arrival, and may have waited for the lock ever since.
 const FORGET_AFTER: i64 = 24 * 3_600 * 1_000_000;
+
+/// The tables that are written, in the order in which they are locked.
+const TABLES: [(&core::ffi::CStr, Use); 5] = [
+    (c"projects", Use::Write),
+    (c"project_members", Use::Write),
+    (c"project_idempotency_keys", Use::Write),
+    (c"project_build_metrics", Use::Write),
+    (c"project_ai_time_sessions", Use::Write),
+];
 
 struct Request<'a> {
     owner: Uuid,
@@ -41,10 +51,7 @@ impl Request<'_> {
             return Some(key.to_owned());
         }
         let recognized = self.prompt.is_some() && DOUBLE_CLICK_WINDOW.get() > 0;
-        recognized.then(|| {
-            let digits: String = self.hash().iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{DOUBLE_CLICK}{digits}")
-        })
+        recognized.then(|| format!("{DOUBLE_CLICK}{}", hex::encode(&self.hash())))
     }
 }
 
@@ -60,25 +67,26 @@ struct Earlier {
 fn earlier(db: &Db, owner: Uuid, key: &str) -> Option<Earlier> {
     static EARLIER: Statement = Statement::new(
         "SELECT k.project_id, k.version_id, k.build_id, k.build_metrics_id, k.ai_session_id, k.request_hash,
-                k.created_xid::text::bigint, k.created_at
+                k.created_xid::text::bigint AS created_xid, k.created_at
            FROM {s}.project_idempotency_keys k
            JOIN {s}.projects p ON p.id = k.project_id
-          WHERE k.owner_id = $1 AND k.key = $2
+          WHERE k.owner_id = :owner AND k.key = :key
             FOR KEY SHARE OF p",
     );
-    let rows = db.run(&EARLIER, &[owner.into(), key.into()]);
-    (!rows.is_empty()).then(|| Earlier {
+    let rows = db.run(&EARLIER, &args! { owner, key });
+    let row = rows.first()?;
+    Some(Earlier {
         started: Started {
-            project: rows.value(0, 1),
-            version_id: rows.value(0, 2),
-            build_id: rows.value(0, 3),
-            metrics_id: rows.value(0, 4),
-            session_id: rows.value(0, 5),
+            project: row.value("project_id"),
+            version_id: row.value("version_id"),
+            build_id: row.value("build_id"),
+            metrics_id: row.value("build_metrics_id"),
+            session_id: row.value("ai_session_id"),
             created: false,
         },
-        request_hash: rows.value(0, 6),
-        created_xid: rows.value::<i64>(0, 7) as u64,
-        created_at: rows.time(0, 8).expect("created_at is not null"),
+        request_hash: row.value("request_hash"),
+        created_xid: row.value::<i64>("created_xid") as u64,
+        created_at: row.value("created_at"),
     })
 }
 
@@ -89,7 +97,7 @@ fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Times
         "INSERT INTO {s}.project_idempotency_keys AS k
                 (owner_id, key, request_hash, project_id, version_id, build_id, build_metrics_id, ai_session_id,
                  created_xid, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         VALUES (:owner, :key, :hash, :project, :version_id, :build_id, :metrics_id, :session_id, :xid, :now)
          ON CONFLICT (owner_id, key) DO UPDATE
             SET project_id = excluded.project_id, version_id = excluded.version_id,
                 build_id = excluded.build_id, build_metrics_id = excluded.build_metrics_id,
@@ -98,34 +106,32 @@ fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Times
     );
     static FORGET: Statement = Statement::new(
         "DELETE FROM {s}.project_idempotency_keys
-          WHERE owner_id = $1 AND key >= $2 AND key < $3 AND created_at < $4",
+          WHERE owner_id = :owner AND key >= :first AND key < :after AND created_at < :expired",
     );
-    let hash = request.hash();
-    db.run(
-        &REMEMBER,
-        &[
-            request.owner.into(),
-            key.into(),
-            hash.as_slice().into(),
-            started.project.into(),
-            started.version_id.as_str().into(),
-            started.build_id.as_str().into(),
-            started.metrics_id.into(),
-            started.session_id.as_str().into(),
-            Value::xid8(backend::current_xid()),
-            now.into(),
-        ],
-    );
+    let (owner, hash) = (request.owner, request.hash());
+    let args = args! {
+        owner,
+        key,
+        hash: hash.as_slice(),
+        project: started.project,
+        version_id: started.version_id.as_str(),
+        build_id: started.build_id.as_str(),
+        metrics_id: started.metrics_id,
+        session_id: started.session_id.as_str(),
+        xid: Value::xid8(backend::current_xid()),
+        now,
+    };
+    db.run(&REMEMBER, &args);
     // ';' follows ':'.
     let expired = Timestamp(now.0 - FORGET_AFTER);
-    db.run(&FORGET, &[request.owner.into(), DOUBLE_CLICK.into(), "double-click;".into(), expired.into()]);
+    db.run(&FORGET, &args! { owner, first: DOUBLE_CLICK, after: "double-click;", expired });
 }
 
 fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Error> {
     static PROJECT: Statement = Statement::new(
         "WITH project AS (
             INSERT INTO {s}.projects (id, owner_id, name, framework, created_at, updated_at)
-            VALUES ($1, $2, $3, $4, $5, $5)
+            VALUES (:project, :owner, :name, :framework, :now, :now)
             RETURNING id, owner_id, created_at
          )
          INSERT INTO {s}.project_members (project_id, user_id, role, created_at)
@@ -151,10 +157,8 @@ fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Err
 
     let project = id::next_uuid();
     let now = backend::clock();
-    db.run(
-        &PROJECT,
-        &[project.into(), request.owner.into(), request.name.into(), request.framework.into(), now.into()],
-    );
+    let (owner, name, framework) = (request.owner, request.name, request.framework);
+    db.run(&PROJECT, &args! { project, owner, name, framework, now });
     let new = NewBuild {
         project,
         user: Some(request.owner),
@@ -191,6 +195,7 @@ fn create_complete_project(
 ) -> Answer {
     let arrived = backend::clock();
     Call::answer(fcinfo, |call| {
+        call.refuse_read_only();
         let caller = Caller::identify(call)?;
         let owner = match user.or(caller.actor) {
             None => return Err(Error::Invalid("p_user_id must not be null without a signed-in user".into())),
@@ -206,6 +211,7 @@ fn create_complete_project(
         };
         let started = as_owner(call, |_| {
             connect(call, |db| {
+                db.lock_tables(&TABLES)?;
                 locks::owner(owner);
                 create(db, &request, arrived)
             })

@@ -3,10 +3,11 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use crate::backend::{Call, Statement};
+use crate::args;
+use crate::backend::{self, Call, Statement};
 use crate::caller::Role;
+use crate::exclusive::Exclusive;
 use crate::file::RewritingHistory;
-use crate::held::Held;
 use crate::input;
 
 /// Everything of a project, children first.
@@ -14,16 +15,16 @@ static DELETIONS: [Statement; 9] = [
     Statement::new(
         "DELETE FROM {s}.project_file_versions v
           USING {s}.project_file_heads h
-          WHERE h.project_id = $1 AND v.project_id = $1 AND v.file_id = h.file_id",
+          WHERE h.project_id = :project AND v.project_id = :project AND v.file_id = h.file_id",
     ),
-    Statement::new("DELETE FROM {s}.project_file_heads WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.project_versions WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.project_ai_time_sessions WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.project_build_metrics WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.project_members WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.project_idempotency_keys WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.rate_limits WHERE project_id = $1"),
-    Statement::new("DELETE FROM {s}.projects WHERE id = $1"),
+    Statement::new("DELETE FROM {s}.project_file_heads WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.project_versions WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.project_ai_time_sessions WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.project_build_metrics WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.project_members WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.project_idempotency_keys WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.rate_limits WHERE project_id = :project"),
+    Statement::new("DELETE FROM {s}.projects WHERE id = :project"),
 ];
 
 /// See the COMMENT in `sql/projects.sql`.
@@ -31,11 +32,12 @@ static DELETIONS: [Statement; 9] = [
 fn delete_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bool {
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
-        Held::run(call, project, Role::Owner, |held| {
-            held.refuse_unseen_saves()?;
+        Exclusive::run(call, project, Role::Owner, |exclusive| {
+            exclusive.refuse_unseen_saves()?;
             let _removing = RewritingHistory::begin();
             for deletion in &DELETIONS {
-                held.db.run(deletion, &[held.id()]);
+                exclusive.db.run(deletion, &args! { project });
+                backend::check_for_interrupts();
             }
             Ok(true)
         })

@@ -3,12 +3,12 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
+use crate::args;
 use crate::backend::{Answer, Call, Statement};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::held::Held;
-use crate::id::abridged;
-use crate::input;
+use crate::exclusive::Exclusive;
+use crate::input::{self, abridged};
 
 /// See the COMMENT in `sql/projects.sql`.
 #[pg_extern(sql = false)]
@@ -20,7 +20,7 @@ fn add_project_member(
 ) -> Answer {
     static ADD: Statement = Statement::new(
         "INSERT INTO {s}.project_members AS m (project_id, user_id, role, created_at)
-         VALUES ($1, $2, $3, $4)
+         VALUES (:project, :user, :role, :now)
          ON CONFLICT (project_id, user_id) DO UPDATE SET role = excluded.role
          RETURNING m",
     );
@@ -32,12 +32,13 @@ fn add_project_member(
             let role = abridged(role);
             return Err(Error::Invalid(format!("p_role must be viewer, editor or owner, not \"{role}\"")));
         }
-        Held::run(call, project, Role::Owner, |held| {
-            if user == held.owner_id && role != "owner" {
-                return Err(Error::Invalid(format!("user {user} owns the project and cannot be a mere {role}")));
+        Exclusive::run(call, project, Role::Owner, |exclusive| {
+            if user == exclusive.owner_id && role != "owner" {
+                return Err(Error::Invalid(format!("user {user} owns the project and cannot be only {role}")));
             }
-            held.touch();
-            Ok(held.db.run(&ADD, &[held.id(), user.into(), role.into(), held.now.into()]).composite(1))
+            exclusive.touch();
+            let rows = exclusive.db.run(&ADD, &args! { project, user, role, now: exclusive.now });
+            Ok(rows.one().composite(exclusive.db, "m"))
         })
     })
 }
@@ -45,16 +46,17 @@ fn add_project_member(
 /// See the COMMENT in `sql/projects.sql`.
 #[pg_extern(sql = false)]
 fn remove_project_member(project: Option<Uuid>, user: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bool {
-    static REMOVE: Statement = Statement::new("DELETE FROM {s}.project_members WHERE project_id = $1 AND user_id = $2");
+    static REMOVE: Statement =
+        Statement::new("DELETE FROM {s}.project_members WHERE project_id = :project AND user_id = :user");
     Call::run(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let user = input::required(user, "p_user_id")?;
-        Held::run(call, project, Role::Owner, |held| {
-            if user == held.owner_id {
+        Exclusive::run(call, project, Role::Owner, |exclusive| {
+            if user == exclusive.owner_id {
                 return Err(Error::Invalid(format!("user {user} owns the project and cannot be removed")));
             }
-            held.touch();
-            Ok(!held.db.run(&REMOVE, &[held.id(), user.into()]).is_empty())
+            exclusive.touch();
+            Ok(!exclusive.db.run(&REMOVE, &args! { project, user }).is_empty())
         })
     })
 }

@@ -6,28 +6,31 @@ use pgrx::{Uuid, pg_sys};
 use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
 use super::semver::{ChangeType, Number};
+use crate::args;
 use crate::backend::{Answer, Call, Db, Statement};
 use crate::builds::{self, Build, Ended, id_argument};
 use crate::caller::Role;
 use crate::error::Error;
-use crate::held::Held;
+use crate::exclusive::Exclusive;
 use crate::input;
 
 /// The next version's number and what kind of change it is.
-fn number(held: &Held, asked: Option<ChangeType>) -> Result<(Number, ChangeType), Error> {
+fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, ChangeType), Error> {
     // Numbers of deleted versions count: they are never used again.
     static LAST: Statement = Statement::new(
         "SELECT major_version, minor_version, patch_version
            FROM {s}.project_versions
-          WHERE project_id = $1
+          WHERE project_id = :project
           ORDER BY major_version DESC, minor_version DESC, patch_version DESC
           LIMIT 1",
     );
-    let rows = held.db.run(&LAST, &[held.id()]);
-    if rows.is_empty() {
-        return Ok((Number::FIRST, ChangeType::Major));
-    }
-    let last = Number { major: rows.value(0, 1), minor: rows.value(0, 2), patch: rows.value(0, 3) };
+    let rows = exclusive.db.run(&LAST, &args! { project: exclusive.project });
+    let Some(row) = rows.first() else { return Ok((Number::FIRST, ChangeType::Major)) };
+    let last = Number {
+        major: row.value("major_version"),
+        minor: row.value("minor_version"),
+        patch: row.value("patch_version"),
+    };
     let change = asked.unwrap_or(ChangeType::Minor);
     let next = last.next(change).ok_or_else(|| {
         let Number { major, minor, patch } = last;
@@ -42,14 +45,13 @@ fn parent_snapshot(db: &Db, project: Uuid) -> i32 {
         "SELECT v.snapshot_seq
            FROM {s}.projects p
            JOIN {s}.project_versions v ON v.project_id = p.id AND v.version_id = p.current_version_id
-          WHERE p.id = $1",
+          WHERE p.id = :project",
     );
-    let rows = db.run(&PARENT, &[project.into()]);
-    if rows.is_empty() { 0 } else { rows.value(0, 1) }
+    db.run(&PARENT, &args! { project }).first().map_or(0, |row| row.value("snapshot_seq"))
 }
 
 fn insert(
-    held: &Held,
+    exclusive: &Exclusive,
     build: &Build,
     result: &BuildResult,
     (number, change): (Number, ChangeType),
@@ -67,9 +69,9 @@ fn insert(
                  version_name, version_description, prerelease, breaking_risk, auto_classified,
                  classification_confidence, classification_reasoning, from_recommendation_id,
                  git_commit_sha, git_tag, user_comment)
-         SELECT $1, $2, $3, $4, $5, $6, 'deployed',
-                $7, $8, $9, $10,
-                $11, $12, $13, $14, $15, $15,
+         SELECT :project, :version_id, :user, :prompt, :framework, :parent, 'deployed',
+                :change_type, :major, :minor, :patch,
+                :files, :added, :removed, :snapshot_seq, :now, :now,
                 s.session_id, s.started_at, s.last_used_at,
                 r.enhanced_prompt, r.prompt_metadata, r.base_version_id, coalesce(r.needs_rebuild, false),
                 r.preview_url, r.artifact_url,
@@ -79,7 +81,7 @@ fn insert(
                 coalesce(r.auto_classified, false),
                 r.classification_confidence, r.classification_reasoning, r.from_recommendation_id,
                 r.git_commit_sha, r.git_tag, r.user_comment
-           FROM jsonb_to_record($16::jsonb) AS r (
+           FROM jsonb_to_record(:result::jsonb) AS r (
                 enhanced_prompt text, prompt_metadata jsonb, base_version_id text, needs_rebuild boolean,
                 preview_url text, artifact_url text, artifact_size bigint, artifact_checksum text,
                 output_size_bytes bigint, build_duration_ms bigint, install_duration_ms bigint,
@@ -89,68 +91,70 @@ fn insert(
                 classification_reasoning text, from_recommendation_id text, git_commit_sha text, git_tag text,
                 user_comment text)
            LEFT JOIN LATERAL (
-                SELECT a.session_id, a.started_at, max(coalesce(a.ended_at, $15)) OVER () AS last_used_at
+                SELECT a.session_id, a.started_at, max(coalesce(a.ended_at, :now)) OVER () AS last_used_at
                   FROM {s}.project_ai_time_sessions a
-                 WHERE a.project_id = $1 AND a.build_id = $17
+                 WHERE a.project_id = :project AND a.build_id = :build_id
                  ORDER BY a.started_at, a.session_id
                  LIMIT 1) s ON true
          RETURNING v",
     );
     let json = serde_json::to_string(result).expect("strings, numbers and JSON");
-    let rows = held.db.run(
-        &INSERT,
-        &[
-            held.id(),
-            build.version_id.as_str().into(),
-            build.user.into(),
-            build.prompt.as_deref().into(),
-            build.framework.as_str().into(),
-            held.current_version.as_deref().into(),
-            change.name().into(),
-            number.major.into(),
-            number.minor.into(),
-            number.patch.into(),
-            stats.files.into(),
-            stats.added.into(),
-            stats.removed.into(),
-            held.snapshot_seq.into(),
-            held.now.into(),
-            json.as_str().into(),
-            build.build_id.as_str().into(),
-        ],
-    );
-    rows.composite(1)
+    let args = args! {
+        project: exclusive.project,
+        version_id: build.version_id.as_str(),
+        user: build.user,
+        prompt: build.prompt.as_deref(),
+        framework: build.framework.as_str(),
+        parent: exclusive.current_version.as_deref(),
+        change_type: change.name(),
+        major: number.major,
+        minor: number.minor,
+        patch: number.patch,
+        files: stats.files,
+        added: stats.added,
+        removed: stats.removed,
+        snapshot_seq: exclusive.snapshot_seq,
+        now: exclusive.now,
+        result: json.as_str(),
+        build_id: build.build_id.as_str(),
+    };
+    exclusive.db.run(&INSERT, &args).one().composite(exclusive.db, "v")
 }
 
-fn succeed(held: &Held, build_id: &str, result: &BuildResult, mut compared: Compared) -> Result<Answer, Error> {
-    static ROW: Statement =
-        Statement::new("SELECT v FROM {s}.project_versions v WHERE v.project_id = $1 AND v.version_id = $2");
+fn succeed(
+    exclusive: &Exclusive,
+    build_id: &str,
+    result: &BuildResult,
+    mut compared: Compared,
+) -> Result<Answer, Error> {
+    static ROW: Statement = Statement::new(
+        "SELECT v FROM {s}.project_versions v WHERE v.project_id = :project AND v.version_id = :version_id",
+    );
     static PROJECT: Statement = Statement::new(
         "UPDATE {s}.projects
-            SET build_status = 'deployed', current_version_id = $2, last_build_completed = $3,
-                snapshot_seq = snapshot_seq + 1, updated_at = $3
-          WHERE id = $1",
+            SET build_status = 'deployed', current_version_id = :version_id, last_build_completed = :now,
+                snapshot_seq = snapshot_seq + 1, updated_at = :now
+          WHERE id = :project",
     );
-    let build = Build::find(held, build_id)?;
+    let (db, project) = (exclusive.db, exclusive.project);
+    let build = Build::find(exclusive, build_id)?;
     match build.status.as_str() {
         "started" => {}
         "deployed" => {
-            let rows = held.db.run(&ROW, &[held.id(), build.version_id.as_str().into()]);
-            if rows.is_empty() {
-                return Err(Error::VersionNotFound { project: held.project, version: build.version_id });
-            }
-            return Ok(rows.composite(1));
+            let rows = db.run(&ROW, &args! { project, version_id: build.version_id.as_str() });
+            let version = rows.first().map(|row| row.composite(db, "v"));
+            return version.ok_or_else(|| Error::VersionNotFound { project, version: build.version_id.clone() });
         }
-        _ => return Err(build.ended(held.project)),
+        _ => return Err(build.ended(project)),
     }
-    held.refuse_unseen_saves()?;
-    let number = number(held, result.change_type)?;
-    let parent = parent_snapshot(held.db, held.project);
-    let stats = line_stats::since(held.db, held.project, parent, &mut compared);
-    let version = insert(held, &build, result, number, stats);
+    exclusive.refuse_unseen_saves()?;
+    let number = number(exclusive, result.change_type)?;
+    let stats = line_stats::since(db, project, parent_snapshot(db, project), &mut compared)?;
+    stats.notice();
+    let version = insert(exclusive, &build, result, number, stats);
     let durations = Some([result.build_duration_ms, result.install_duration_ms, result.deploy_duration_ms]);
-    builds::end(held, build_id, &Ended { status: "deployed", error: None, durations });
-    held.db.run(&PROJECT, &[held.id(), build.version_id.as_str().into(), held.now.into()]);
+    builds::end(exclusive, build_id, &Ended { status: "deployed", error: None, durations });
+    db.run(&PROJECT, &args! { project, version_id: build.version_id.as_str(), now: exclusive.now });
     Ok(version)
 }
 
@@ -164,15 +168,16 @@ fn create_version_on_success(
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
-        let result = result::parse(&input::required(call.jsonb_argument(2), "p_result")?).map_err(Error::Invalid)?;
+        let json = input::required(call.jsonb_argument(2), "p_result")?;
+        let result = result::parse(json.as_str().ok_or(Error::Internal)?).map_err(Error::Invalid)?;
         // Most of the comparing is done before savers have to wait for it.
         let compare = |db: &Db| {
             let mut compared = Compared::default();
-            line_stats::since(db, project, parent_snapshot(db, project), &mut compared);
-            compared
+            line_stats::since(db, project, parent_snapshot(db, project), &mut compared)?;
+            Ok(compared)
         };
-        Held::run_prepared(call, project, Role::Editor, compare, |held, compared| {
-            succeed(held, &build_id, &result, compared)
+        Exclusive::run_prepared(call, project, Role::Editor, compare, |exclusive, compared| {
+            succeed(exclusive, &build_id, &result, compared)
         })
     })
 }

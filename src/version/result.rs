@@ -76,9 +76,9 @@ fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
         if let Err(error) = serde_json::from_str::<BuildResult>(&alone) {
             let error = plain(&error);
             if error.starts_with("unknown field") {
-                unknown.push(format!("\"{}\"", crate::id::abridged(key)));
+                unknown.push(format!("\"{}\"", crate::input::abridged(key)));
             } else {
-                return Err(format!("p_result key \"{key}\": {}", crate::id::abridged(&error)));
+                return Err(format!("p_result key \"{key}\": {}", crate::input::abridged(&error)));
             }
         }
     }

@@ -2,13 +2,15 @@
 
 use pgrx::pg_sys;
 
-use super::spi::{Db, IndexesOnly, Statement, Value};
-use super::{Answer, Call, bindings};
+use super::statement::{Arg, Db, IndexesOnly, Statement};
+use super::value::Value;
+use super::{Answer, Call, guard};
 
 impl Call {
     /// A value of the function's composite result type, from its columns in order.
     pub fn row(&self, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
+        // SAFETY: the number of columns is compared; their types are those of the declarations in sql/.
         unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the result type");
@@ -22,12 +24,14 @@ impl Call {
             Answer(datum)
         }
     }
-}
 
-impl Call {
     /// A row as triggers answer with it.
+    ///
+    /// # Safety
+    /// The description must be that of the trigger's relation.
     pub(super) unsafe fn tuple(&self, desc: pg_sys::TupleDesc, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
+        // SAFETY: as above.
         unsafe {
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the trigger's table");
             let before = pg_sys::MemoryContextSwitchTo(self.memory);
@@ -50,11 +54,13 @@ pub struct ResultSet(*mut pg_sys::ReturnSetInfo);
 
 impl ResultSet {
     pub fn begin(call: &Call) -> Self {
+        // SAFETY: called once per call of a set-returning function.
         ResultSet(unsafe { result_set(call) })
     }
 
     pub fn push(&self, columns: &[Value]) {
         let (mut datums, mut nulls) = split(columns);
+        // SAFETY: the store was made by `begin`; the number of columns is compared.
         unsafe {
             let (store, desc) = ((*self.0).setResult, (*self.0).setDesc);
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the result set");
@@ -69,20 +75,21 @@ impl ResultSet {
 
 /// Answers a set-returning function with a query's rows, which go into the result set one by one: however
 /// large the set is, it spills to disk rather than fill memory.
-pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, args: &[Value]) -> Answer {
-    let plan = db.plan(statement, args);
+pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, args: &[Arg]) -> Answer {
+    let _memory = db.spi();
+    let (plan, args) = db.plan(statement, args);
+    // SAFETY: the plan's parameters are these; receiver and parameters live until the query has run.
     unsafe {
         let set = result_set(call);
         let params = pg_sys::makeParamList(args.len() as _);
         let slots = (*params).params.as_mut_slice(args.len());
-        for (slot, arg) in slots.iter_mut().zip(args) {
-            slot.value = arg.datum.unwrap_or(pg_sys::Datum::null());
-            slot.isnull = arg.datum.is_none();
+        for (slot, arg) in slots.iter_mut().zip(&args) {
+            (slot.value, slot.isnull) = arg.parts();
             slot.pflags = pg_sys::PARAM_FLAG_CONST as _;
             slot.ptype = arg.oid;
         }
-        let receiver = bindings::CreateTuplestoreDestReceiver();
-        bindings::SetTuplestoreDestReceiverParams(
+        let receiver = guard::CreateTuplestoreDestReceiver();
+        guard::SetTuplestoreDestReceiverParams(
             receiver,
             (*set).setResult,
             (*(*set).econtext).ecxt_per_query_memory,
@@ -90,9 +97,9 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             (*set).setDesc,
             c"a query does not answer with the function's columns".as_ptr(),
         );
-        let options = pg_sys::SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() };
+        let options = guard::options(params, receiver);
         let _indexes = IndexesOnly::begin();
-        let status = pg_sys::SPI_execute_plan_extended(plan, &options);
+        let status = guard::SPI_execute_plan_extended(plan, &options);
         assert!(status >= 0, "SPI_execute_plan_extended answered {status}");
         if let Some(destroy) = (*receiver).rDestroy {
             destroy(receiver);
@@ -102,6 +109,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
 }
 
 unsafe fn result_set(call: &Call) -> *mut pg_sys::ReturnSetInfo {
+    // SAFETY: by the caller.
     unsafe {
         pg_sys::InitMaterializedSRF(call.fcinfo, 0);
         (*call.fcinfo).resultinfo.cast()
@@ -109,5 +117,5 @@ unsafe fn result_set(call: &Call) -> *mut pg_sys::ReturnSetInfo {
 }
 
 fn split(columns: &[Value]) -> (Vec<pg_sys::Datum>, Vec<bool>) {
-    columns.iter().map(|v| (v.datum.unwrap_or(pg_sys::Datum::null()), v.datum.is_none())).unzip()
+    columns.iter().map(|value| value.parts()).unzip()
 }

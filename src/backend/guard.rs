@@ -1,0 +1,162 @@
+//! Postgres functions that pgrx does not bind, and those that may run code of users.
+//!
+//! A Postgres error leaves a function by `longjmp`. pgrx' own guards turn it into a panic that keeps only the SQLSTATEs
+//! pgrx knows, and neither the context nor the names of constraints. The guard here keeps the whole error, so that
+//! [`raise_again`] reports what a user's trigger raised just as it was raised.
+
+use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::mem::MaybeUninit;
+use std::any::Any;
+
+use cee_scape::call_with_sigsetjmp;
+use pgrx::pg_sys::{
+    self, DestReceiver, EState, List, MemoryContext, ParamListInfo, ResultRelInfo, SPIExecuteOptions, SPIPlanPtr,
+    SPITupleTable, Snapshot, TupleDesc, TupleTableSlot, Tuplestorestate,
+};
+
+/// An error of Postgres', on its way through Rust as the payload of a panic.
+pub struct PostgresError(*mut pg_sys::ErrorData);
+
+// SAFETY: a panic's payload must be Send; a backend has one thread that this ever exists in.
+unsafe impl Send for PostgresError {}
+
+impl PostgresError {
+    /// Whether it is a duplicate key in the constraint (or unique index) named.
+    pub fn is_duplicate_in(&self, constraint: &str) -> bool {
+        // SAFETY: the error was copied whole by `guarded` and is freed by nobody.
+        unsafe {
+            let error = &*self.0;
+            error.sqlerrcode == pg_sys::errcodes::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION as c_int
+                && !error.constraint_name.is_null()
+                && CStr::from_ptr(error.constraint_name).to_bytes() == constraint.as_bytes()
+        }
+    }
+}
+
+/// Reports an error again that [`guarded`] caught; `None` when the payload is no such error. Call it with nothing on
+/// the stack that needs dropping.
+pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
+    match payload.downcast::<PostgresError>() {
+        Ok(error) => {
+            let PostgresError(error) = *error;
+            unsafe extern "C-unwind" {
+                fn ThrowErrorData(edata: *mut pg_sys::ErrorData);
+            }
+            // SAFETY: the error is whole (see `guarded`); its memory lives until the transaction ends.
+            unsafe { ThrowErrorData(error) };
+            unreachable!("ThrowErrorData returned from an ERROR")
+        }
+        Err(other) => other,
+    }
+}
+
+/// Runs `call`, which does nothing but call one C function; its error becomes a panic with [`PostgresError`].
+///
+/// # Safety
+/// As for `pg_guard_ffi_boundary` of pgrx: `call` must not panic, nor own what needs dropping.
+unsafe fn guarded<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: the same steps as PG_TRY and PG_CATCH in elog.h. What was saved is restored on both ways out.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let (handler, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
+        let mut result = MaybeUninit::uninit();
+        let jumped = call_with_sigsetjmp(false, |buffer| {
+            pg_sys::PG_exception_stack = core::ptr::from_ref(buffer).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        (pg_sys::PG_exception_stack, pg_sys::error_context_stack) = (handler, callbacks);
+        if jumped == 0 {
+            return result.assume_init();
+        }
+        // Not in the current context, which may go before the error is reported.
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+        let error = pg_sys::CopyErrorData();
+        pg_sys::FlushErrorState();
+        pg_sys::CurrentMemoryContext = context;
+        std::panic::panic_any(PostgresError(error))
+    }
+}
+
+macro_rules! guarded {
+    ($($(#[$attribute:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {$(
+        $(#[$attribute])*
+        pub unsafe fn $name($($arg: $type),*) $(-> $result)? {
+            unsafe extern "C-unwind" {
+                fn $name($($arg: $type),*) $(-> $result)?;
+            }
+            // SAFETY: plain values only, nothing needs dropping when Postgres leaves by longjmp. The rest is up to
+            // the caller.
+            unsafe { guarded(|| $name($($arg),*)) }
+        }
+    )*};
+}
+
+#[allow(non_snake_case, clippy::too_many_arguments)]
+mod functions {
+    use super::*;
+
+    guarded! {
+        /// commands/async.h
+        fn Async_Notify(channel: *const c_char, payload: *const c_char);
+
+        /// replication/message.h
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        fn LogLogicalMessage(prefix: *const c_char, message: *const c_char, size: usize, transactional: bool) -> u64;
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        fn LogLogicalMessage(prefix: *const c_char, message: *const c_char, size: usize, transactional: bool, flush: bool) -> u64;
+
+        /// executor/tstoreReceiver.h
+        fn CreateTuplestoreDestReceiver() -> *mut DestReceiver;
+        fn SetTuplestoreDestReceiverParams(
+            receiver: *mut DestReceiver,
+            store: *mut Tuplestorestate,
+            context: MemoryContext,
+            detoast: bool,
+            target: TupleDesc,
+            map_failure_message: *const c_char
+        );
+
+        /// common/hashfn.h
+        fn hash_bytes_extended(key: *const u8, length: c_int, seed: u64) -> u64;
+
+        /// utils/datum.h
+        fn datumCopy(value: pg_sys::Datum, by_value: bool, length: c_int) -> pg_sys::Datum;
+
+        /// executor/spi.h
+        fn SPI_execute_plan(
+            plan: SPIPlanPtr, values: *mut pg_sys::Datum, nulls: *const c_char, read_only: bool, count: c_long
+        ) -> c_int;
+        fn SPI_execute_snapshot(
+            plan: SPIPlanPtr, values: *mut pg_sys::Datum, nulls: *const c_char, snapshot: Snapshot, crosscheck: Snapshot,
+            read_only: bool, fire_triggers: bool, count: c_long
+        ) -> c_int;
+        fn SPI_execute_plan_extended(plan: SPIPlanPtr, options: *const SPIExecuteOptions) -> c_int;
+        fn SPI_cursor_open(
+            name: *const c_char, plan: SPIPlanPtr, values: *mut pg_sys::Datum, nulls: *const c_char, read_only: bool
+        ) -> *mut c_void;
+        fn SPI_cursor_fetch(portal: *mut c_void, forward: bool, count: c_long);
+        fn SPI_cursor_close(portal: *mut c_void);
+        fn SPI_freetuptable(table: *mut SPITupleTable);
+
+        /// executor/executor.h
+        fn ExecConstraints(relation: *mut ResultRelInfo, slot: *mut TupleTableSlot, estate: *mut EState);
+        #[cfg(feature = "pg15")]
+        fn ExecInsertIndexTuples(
+            relation: *mut ResultRelInfo, slot: *mut TupleTableSlot, estate: *mut EState, update: bool, no_error: bool,
+            conflict: *mut bool, arbiters: *mut List
+        ) -> *mut List;
+        #[cfg(not(feature = "pg15"))]
+        fn ExecInsertIndexTuples(
+            relation: *mut ResultRelInfo, slot: *mut TupleTableSlot, estate: *mut EState, update: bool, no_error: bool,
+            conflict: *mut bool, arbiters: *mut List, only_summarizing: bool
+        ) -> *mut List;
+    }
+}
+
+pub use functions::*;
+
+/// For [`SPI_execute_plan_extended`].
+pub fn options(params: ParamListInfo, receiver: *mut DestReceiver) -> SPIExecuteOptions {
+    SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() }
+}

@@ -1,0 +1,52 @@
+//! Advisory locks: those of `pg_advisory_xact_lock`, taken and given back directly.
+
+use pgrx::pg_sys;
+
+/// How an advisory lock is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    Shared,
+    Exclusive,
+}
+
+impl Lock {
+    fn mode(self) -> pg_sys::LOCKMODE {
+        match self {
+            Lock::Shared => pg_sys::ShareLock as _,
+            Lock::Exclusive => pg_sys::ExclusiveLock as _,
+        }
+    }
+}
+
+/// The tag that `pg_advisory_xact_lock(bigint)` locks (lockfuncs.c).
+fn tag(key: i64) -> pg_sys::LOCKTAG {
+    const OF_ONE_KEY: u16 = 1;
+    pg_sys::LOCKTAG {
+        // SAFETY: a plain read of a global that never changes.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: (key >> 32) as u32,
+        locktag_field3: key as u32,
+        locktag_field4: OF_ONE_KEY,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}
+
+/// Waits for an advisory lock and holds it until the transaction (or savepoint) ends.
+pub fn advisory_lock(key: i64, lock: Lock) {
+    // SAFETY: any tag can be locked. Errors (timeouts, deadlocks, no room) are Postgres' own.
+    unsafe { pg_sys::LockAcquire(&tag(key), lock.mode(), false, false) };
+}
+
+/// Takes an advisory lock if that needs no waiting; whether it did.
+pub fn advisory_try_lock(key: i64, lock: Lock) -> bool {
+    // SAFETY: as above.
+    let result = unsafe { pg_sys::LockAcquire(&tag(key), lock.mode(), false, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Gives back an advisory lock that was taken in this (sub)transaction; one that was taken more often stays.
+pub fn advisory_unlock(key: i64, lock: Lock) {
+    // SAFETY: releasing what was taken; what is not held is a warning.
+    unsafe { pg_sys::LockRelease(&tag(key), lock.mode(), false) };
+}

@@ -1,0 +1,408 @@
+//! Statements of our own, run through SPI with plans that are prepared once per backend.
+
+use core::ffi::{c_char, c_int};
+use core::marker::PhantomData;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::CString;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::row::Row;
+use super::value::Value;
+use super::{Call, guard};
+
+/// A statement written once, as a `static`. In its text `{s}` stands for the extension's schema, and `:name` for the
+/// parameter of that name.
+pub struct Statement(&'static str);
+
+impl Statement {
+    pub const fn new(sql: &'static str) -> Self {
+        Statement(sql)
+    }
+}
+
+/// A parameter's name and value; see [`args!`](crate::args).
+pub type Arg = (&'static str, Value);
+
+/// Parameters of a statement: `args! { project, path: self.path }` gives `:project` and `:path`.
+#[macro_export]
+macro_rules! args {
+    (@value $name:ident) => { $name };
+    (@value $name:ident $value:expr) => { $value };
+    ($($name:ident $(: $value:expr)?),* $(,)?) => {
+        [$((stringify!($name), $crate::backend::Value::from($crate::args!(@value $name $($value)?)))),*]
+    };
+}
+
+/// A statement with its parameters numbered.
+struct Parsed {
+    sql: String,
+    /// Names of `$1`, `$2`, ….
+    parameters: Vec<&'static str>,
+}
+
+/// Numbers the parameters in the order in which they first appear. Texts in quotes and casts (`::`) are left alone.
+fn parse(text: &'static str, schema: &str) -> Parsed {
+    let mut parsed = Parsed { sql: String::with_capacity(text.len() + 64), parameters: Vec::new() };
+    let mut rest = text;
+    let mut in_quotes = false;
+    while let Some(at) = rest.find([':', '\'', '{']) {
+        let (before, from) = rest.split_at(at);
+        parsed.sql.push_str(before);
+        let name_len = from[1..].find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(from.len() - 1);
+        let taken = if in_quotes || !from.starts_with(':') {
+            1
+        } else if from.starts_with("::") {
+            2
+        } else {
+            1 + name_len
+        };
+        match (&from[..taken], in_quotes) {
+            ("'", _) => {
+                in_quotes = !in_quotes;
+                parsed.sql.push('\'');
+            }
+            ("{", false) if from.starts_with("{s}") => {
+                parsed.sql.push_str(schema);
+                rest = &from["{s}".len()..];
+                continue;
+            }
+            (name, false) if name.len() > 1 && name != "::" => {
+                let name = &name[1..];
+                let known = parsed.parameters.iter().position(|known| *known == name);
+                let number = known.unwrap_or_else(|| {
+                    parsed.parameters.push(name);
+                    parsed.parameters.len() - 1
+                });
+                parsed.sql.push_str(&format!("${}", number + 1));
+            }
+            (other, _) => parsed.sql.push_str(other),
+        }
+        rest = &from[taken..];
+    }
+    parsed.sql.push_str(rest);
+    parsed
+}
+
+/// A plan that is kept, and the names of its parameters in order.
+#[derive(Clone)]
+struct Plan {
+    plan: pg_sys::SPIPlanPtr,
+    parameters: std::rc::Rc<[&'static str]>,
+}
+
+struct Plans {
+    schema: String,
+    by_statement: HashMap<*const Statement, Plan>,
+}
+
+thread_local! {
+    static PLANS: RefCell<Plans> = RefCell::new(Plans { schema: String::new(), by_statement: HashMap::new() });
+}
+
+/// Access to the extension's tables: by statements, or directly (see [`super::table`]).
+pub struct Db<'c> {
+    call: &'c Call,
+    spi: Cell<Option<Connection>>,
+    /// Whether the tables are distributed over other servers, so that only statements reach their rows.
+    pub(super) is_distributed: Cell<bool>,
+}
+
+/// An open SPI connection, with the `search_path` it pins: whatever its statements name is found in `pg_catalog` or
+/// says its schema.
+#[derive(Clone, Copy)]
+struct Connection {
+    guc_level: c_int,
+}
+
+/// Runs `body` with access to the extension's tables.
+pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
+    body(&Db { call, spi: Cell::new(None), is_distributed: Cell::new(false) })
+}
+
+/// Puts the current memory context back: SPI leaves its own behind.
+pub(super) struct SameMemory(pg_sys::MemoryContext);
+
+impl SameMemory {
+    fn begin() -> Self {
+        // SAFETY: a plain read of a global of this single-threaded process.
+        SameMemory(unsafe { pg_sys::CurrentMemoryContext })
+    }
+}
+
+impl Drop for SameMemory {
+    fn drop(&mut self) {
+        // SAFETY: the context outlives the call that was made in it.
+        unsafe { pg_sys::CurrentMemoryContext = self.0 };
+    }
+}
+
+impl Db<'_> {
+    pub(super) fn namespace(&self) -> Oid {
+        self.call.namespace
+    }
+
+    /// Where a function's answer must live.
+    pub(super) fn answer_memory(&self) -> pg_sys::MemoryContext {
+        self.call.memory
+    }
+
+    /// The role whose rights everything is written with.
+    pub(super) fn owner(&self) -> Oid {
+        self.call.owner
+    }
+
+    /// Runs a statement with a fresh snapshot: under READ COMMITTED it sees what committed before now,
+    /// also when the calling statement began earlier. Required after every lock.
+    pub fn run(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
+        self.execute(statement, args, |plan, values, nulls| {
+            // SAFETY: plan, values and null marks are as SPI wants them; see `execute`.
+            unsafe { guard::SPI_execute_plan(plan, values, nulls, false, 0) }
+        })
+    }
+
+    /// Runs a query with the calling statement's snapshot, for readers; allowed on a standby.
+    pub fn read(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
+        self.execute(statement, args, |plan, values, nulls| {
+            // SAFETY: as in `run`.
+            unsafe { guard::SPI_execute_plan(plan, values, nulls, true, 0) }
+        })
+    }
+
+    /// Runs a query with the newest snapshot there is, under every isolation level: it shows what a fixed
+    /// snapshot misses.
+    pub fn read_latest(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
+        self.execute(statement, args, |plan, values, nulls| {
+            // SAFETY: as in `run`; the newest snapshot lives until the next one is taken.
+            unsafe {
+                let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+                guard::SPI_execute_snapshot(plan, values, nulls, latest, none, false, false, 0)
+            }
+        })
+    }
+
+    /// Runs a query with the calling statement's snapshot and hands its rows to `body`, one by one, however many
+    /// they are. What `body` fetches of a row lives until the next.
+    pub fn each(&self, statement: &'static Statement, args: &[Arg], mut body: impl FnMut(&Row)) {
+        const BATCH: i64 = 100;
+        let _memory = self.spi();
+        let (plan, values) = self.plan(statement, args);
+        let (mut datums, nulls) = parameters(&values);
+        // SAFETY: as in `run`; the portal is closed by us alone, and the rows of a fetch live until they are freed.
+        unsafe {
+            let portal = {
+                let _indexes = IndexesOnly::begin();
+                guard::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), true)
+            };
+            let mut memory = pgrx::PgMemoryContexts::new("pg_versioned row");
+            loop {
+                guard::SPI_cursor_fetch(portal, true, BATCH as _);
+                let rows = self.rows();
+                if rows.is_empty() {
+                    break;
+                }
+                for row in rows.iter() {
+                    memory.switch_to(|_| body(&row));
+                    memory.reset();
+                    super::check_for_interrupts();
+                }
+            }
+            guard::SPI_cursor_close(portal);
+        }
+    }
+
+    fn execute(
+        &self,
+        statement: &'static Statement,
+        args: &[Arg],
+        run: impl FnOnce(pg_sys::SPIPlanPtr, *mut pg_sys::Datum, *const c_char) -> c_int,
+    ) -> Rows<'_> {
+        let _memory = self.spi();
+        let (plan, values) = self.plan(statement, args);
+        let (mut datums, nulls) = parameters(&values);
+        let _indexes = IndexesOnly::begin();
+        let status = run(plan, datums.as_mut_ptr(), nulls.as_ptr());
+        assert!(status >= 0, "SPI answered {status}");
+        self.rows()
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        // SAFETY: reads of globals that the SPI call before this one set.
+        unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, connection: PhantomData } }
+    }
+
+    /// Opens the SPI connection with the first statement: a save that finds and writes its rows directly has none.
+    pub(super) fn spi(&self) -> SameMemory {
+        let memory = SameMemory::begin();
+        if self.spi.get().is_none() {
+            // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds. The
+            // setting is changed as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c).
+            unsafe {
+                pg_sys::SPI_connect();
+                let guc_level = pg_sys::NewGUCNestLevel();
+                pg_sys::set_config_option(
+                    c"search_path".as_ptr(),
+                    c"pg_catalog, pg_temp".as_ptr(),
+                    pg_sys::GucContext::PGC_USERSET,
+                    pg_sys::GucSource::PGC_S_SESSION,
+                    pg_sys::GucAction::GUC_ACTION_SAVE,
+                    true,
+                    0,
+                    false,
+                );
+                self.spi.set(Some(Connection { guc_level }));
+            }
+        }
+        memory
+    }
+
+    /// The plan of a statement, and its parameters in the plan's order.
+    pub(super) fn plan(&self, statement: &'static Statement, args: &[Arg]) -> (pg_sys::SPIPlanPtr, Vec<Value>) {
+        let plan = self.kept_plan(statement).unwrap_or_else(|| self.prepare(statement, args));
+        (plan.plan, in_order(&plan.parameters, args))
+    }
+
+    fn prepare(&self, statement: &'static Statement, args: &[Arg]) -> Plan {
+        let Parsed { sql, parameters } = parse(statement.0, self.call.schema());
+        let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid).collect();
+        let sql = CString::new(sql).expect("our statements have no NUL");
+        // One plan for all parameters: they are ids and paths, and planning costs more than running.
+        let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
+        // SAFETY: SPI is connected; the plan is kept until its schema changes.
+        let plan = unsafe {
+            let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as _, types.as_mut_ptr(), options);
+            assert!(!plan.is_null(), "SPI_prepare_cursor refused a statement");
+            pg_sys::SPI_keepplan(plan);
+            plan
+        };
+        let plan = Plan { plan, parameters: parameters.into() };
+        PLANS.with_borrow_mut(|plans| plans.by_statement.insert(statement, plan.clone()));
+        plan
+    }
+
+    /// Plans name their schema, so they are dropped together when the extension turns up in another.
+    fn kept_plan(&self, statement: &'static Statement) -> Option<Plan> {
+        let schema = self.call.schema();
+        let stale = PLANS.with_borrow_mut(|plans| {
+            if plans.schema == schema {
+                return Vec::new();
+            }
+            schema.clone_into(&mut plans.schema);
+            plans.by_statement.drain().map(|(_, plan)| plan).collect()
+        });
+        for Plan { plan, .. } in stale {
+            // SAFETY: nobody else has it, now that the map forgot it.
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+        PLANS.with_borrow(|plans| plans.by_statement.get(&(statement as *const _)).cloned())
+    }
+}
+
+impl Drop for Db<'_> {
+    fn drop(&mut self) {
+        // Where an error unwinds, its transaction's end closes the connection and restores the setting.
+        if let (Some(Connection { guc_level }), false) = (self.spi.get(), std::thread::panicking()) {
+            let _memory = SameMemory::begin();
+            // SAFETY: opened by `spi`, and closed only here.
+            unsafe {
+                pg_sys::AtEOXact_GUC(true, guc_level);
+                pg_sys::SPI_finish();
+            }
+        }
+    }
+}
+
+/// The values of `args` in the order of `names`.
+fn in_order(names: &[&str], args: &[Arg]) -> Vec<Value> {
+    let value = |name: &&str| {
+        let arg = args.iter().find(|(known, _)| known == name);
+        arg.unwrap_or_else(|| panic!("no parameter {name}")).1
+    };
+    names.iter().map(value).collect()
+}
+
+/// Values and null marks as SPI takes them.
+fn parameters(values: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
+    let mark = |is_null| if is_null { b'n' } else { b' ' } as c_char;
+    values.iter().map(|value| value.parts()).map(|(datum, is_null)| (datum, mark(is_null))).unzip()
+}
+
+/// Keeps the planner from sequential scans while it lives. A plan made while a table is small would stay with
+/// a scan when the table has grown a thousandfold within one transaction, before anything can analyze it. Where there is
+/// no index to use, the plan seems so dear then that Postgres would compile it, which takes longer than to run it.
+pub(super) struct IndexesOnly {
+    seqscan: bool,
+    jit: bool,
+}
+
+impl IndexesOnly {
+    pub(super) fn begin() -> Self {
+        // SAFETY: plain settings of this process, put back by `drop`.
+        unsafe {
+            let before = IndexesOnly { seqscan: pg_sys::enable_seqscan, jit: pg_sys::jit_enabled };
+            (pg_sys::enable_seqscan, pg_sys::jit_enabled) = (false, false);
+            before
+        }
+    }
+}
+
+impl Drop for IndexesOnly {
+    fn drop(&mut self) {
+        // SAFETY: as in `begin`.
+        unsafe { (pg_sys::enable_seqscan, pg_sys::jit_enabled) = (self.seqscan, self.jit) };
+    }
+}
+
+/// The rows a statement answered with.
+pub struct Rows<'d> {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+    connection: PhantomData<&'d ()>,
+}
+
+impl Rows<'_> {
+    /// Whether no row was returned, or affected where the statement returns none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        let count = if self.table.is_null() { 0 } else { self.count };
+        // SAFETY: the table has that many rows, and lives until `drop`.
+        (0..count).map(|n| unsafe { Row::borrowed(*(*self.table).vals.add(n), (*self.table).tupdesc) })
+    }
+
+    pub fn first(&self) -> Option<Row<'_>> {
+        self.iter().next()
+    }
+
+    /// The row of a statement that always answers with one.
+    pub fn one(&self) -> Row<'_> {
+        self.first().expect("the statement answers with a row")
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        if !self.table.is_null() && !std::thread::panicking() {
+            // SAFETY: the rows own it.
+            unsafe { guard::SPI_freetuptable(self.table) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn parameters_are_numbered_by_name() {
+        let parsed = parse("SELECT ':no', a::text, :b FROM {s}.t WHERE c = :c_d AND e = :b -- '{x}'", "\"S\"");
+        assert_eq!(parsed.sql, "SELECT ':no', a::text, $1 FROM \"S\".t WHERE c = $2 AND e = $1 -- '{x}'");
+        assert_eq!(parsed.parameters, ["b", "c_d"]);
+        assert_eq!(parse("SELECT 1", "s").sql, "SELECT 1");
+        assert_eq!(parse("SELECT :a", "s").sql, "SELECT $1");
+        assert_eq!(parse("SELECT x[1:2], y : z", "s").sql, "SELECT x[1:2], y : z");
+    }
+}

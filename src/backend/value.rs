@@ -1,0 +1,113 @@
+//! Values on their way into statements, rows and answers, and the types they may have on their way out.
+
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::Interval;
+use pgrx::{FromDatum, IntoDatum, Uuid};
+
+use super::Bytes;
+
+/// Microseconds since 2000-01-01 00:00 UTC, Postgres' own `timestamptz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+/// A typed value that statements take as a parameter and rows as a column; `NULL` has a type, too.
+#[derive(Clone, Copy)]
+pub struct Value {
+    pub(super) oid: Oid,
+    pub(super) datum: Option<pg_sys::Datum>,
+}
+
+impl Value {
+    /// A 64-bit transaction id.
+    pub fn xid8(xid: u64) -> Self {
+        Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)) }
+    }
+
+    /// The value with its null mark.
+    pub(super) fn parts(self) -> (pg_sys::Datum, bool) {
+        (self.datum.unwrap_or(pg_sys::Datum::null()), self.datum.is_none())
+    }
+}
+
+macro_rules! value_from {
+    ($($type:ty => $oid:ident, $v:ident -> $datum:expr;)*) => {$(
+        impl From<$type> for Value {
+            fn from($v: $type) -> Self {
+                Value { oid: pg_sys::$oid, datum: $datum }
+            }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(v: Option<$type>) -> Self {
+                v.map_or(Value { oid: pg_sys::$oid, datum: None }, Value::from)
+            }
+        }
+    )*};
+}
+
+value_from! {
+    Uuid => UUIDOID, v -> v.into_datum();
+    &str => TEXTOID, v -> v.into_datum();
+    &[u8] => BYTEAOID, v -> v.into_datum();
+    i16 => INT2OID, v -> v.into_datum();
+    i32 => INT4OID, v -> v.into_datum();
+    i64 => INT8OID, v -> v.into_datum();
+    f64 => FLOAT8OID, v -> v.into_datum();
+    Interval => INTERVALOID, v -> v.into_datum();
+    bool => BOOLOID, v -> v.into_datum();
+    &[i32] => INT4ARRAYOID, v -> v.into_datum();
+    Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
+}
+
+/// What a column can be read as. A column of another type is an error, because its bytes would be garbage.
+pub trait Column<'r>: Sized {
+    const TYPE: Oid;
+
+    /// # Safety
+    /// `datum` must be a value of [`Column::TYPE`] that is not NULL and lives for `'r`.
+    unsafe fn read(datum: pg_sys::Datum) -> Self;
+}
+
+macro_rules! column_is {
+    ($($type:ty => $oid:ident;)*) => {$(
+        impl Column<'_> for $type {
+            const TYPE: Oid = pg_sys::$oid;
+
+            unsafe fn read(datum: pg_sys::Datum) -> Self {
+                // SAFETY: by the trait's contract.
+                unsafe { <$type>::from_datum(datum, false).expect("the datum is not null") }
+            }
+        }
+    )*};
+}
+
+column_is! {
+    Uuid => UUIDOID;
+    String => TEXTOID;
+    Vec<u8> => BYTEAOID;
+    i16 => INT2OID;
+    i32 => INT4OID;
+    i64 => INT8OID;
+    bool => BOOLOID;
+}
+
+impl Column<'_> for Timestamp {
+    const TYPE: Oid = pg_sys::TIMESTAMPTZOID;
+
+    unsafe fn read(datum: pg_sys::Datum) -> Self {
+        Timestamp(datum.value() as i64)
+    }
+}
+
+impl<'r> Column<'r> for Bytes<'r> {
+    const TYPE: Oid = pg_sys::BYTEAOID;
+
+    unsafe fn read(datum: pg_sys::Datum) -> Self {
+        // SAFETY: by the trait's contract.
+        unsafe { Bytes::new(datum) }
+    }
+}
+
+/// The type of a table's column that is read as a `T`.
+pub const fn column_type<'r, T: Column<'r>>() -> Oid {
+    T::TYPE
+}
