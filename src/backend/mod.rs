@@ -29,7 +29,7 @@ pub use session::{
     FreshSnapshot, Owner, Visibility, as_owner, bypasses_rls, check_for_interrupts, clock, current_xid, fixed_snapshot,
     give_memory_back, hash_key, in_own_memory, is_standby, is_superuser, json_time, keep_freed_memory,
     local_transaction_id, log, log_logical_message, next_xid, notice, notify, reserve_settings, role_name, roles,
-    setting, system_identifier, undo_on_duplicate, visibility,
+    setting, system_identifier, visibility,
 };
 pub use slots::in_free_slot;
 pub use statement::{Arg, Db, Rows, Statement, connect};

@@ -2,11 +2,10 @@
 
 use core::ffi::{CStr, c_int};
 use std::ffi::CString;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::{PgMemoryContexts, pg_sys};
 
-use super::guard::{self, PostgresError};
+use super::guard;
 use super::value::Timestamp;
 use super::{Call, RoleId};
 
@@ -227,38 +226,6 @@ pub fn give_memory_back() {
 /// Ends the call here if it was cancelled, timed out, or its session is to end.
 pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
-}
-
-/// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into the unique index
-/// named. Any other error undoes it as well, and goes on its way.
-pub fn undo_on_duplicate<R>(index: &str, body: impl FnOnce() -> R) -> Option<R> {
-    // SAFETY: the steps of PL/pgSQL's exception blocks (pl_exec.c): memory and resource owner are put back at each end.
-    unsafe {
-        let context = pg_sys::CurrentMemoryContext;
-        let resources = pg_sys::CurrentResourceOwner;
-        let leave = |end: unsafe fn()| {
-            end();
-            pg_sys::CurrentMemoryContext = context;
-            pg_sys::CurrentResourceOwner = resources;
-        };
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::CurrentMemoryContext = context;
-        let result = catch_unwind(AssertUnwindSafe(body));
-        match result {
-            Ok(result) => {
-                leave(pg_sys::ReleaseCurrentSubTransaction);
-                Some(result)
-            }
-            Err(panic) => {
-                // Left open, it would be what the error aborts, in the place of the transaction around it.
-                leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
-                if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
-                    resume_unwind(panic);
-                }
-                None
-            }
-        }
-    }
 }
 
 /// The snapshot that is read with while it lives: under READ COMMITTED it shows what has committed until now, and

@@ -5,9 +5,11 @@ use core::marker::PhantomData;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::pg_sys::{self, Oid};
 
+use super::guard::PostgresError;
 use super::row::Row;
 use super::value::Value;
 use super::{Call, guard};
@@ -255,6 +257,40 @@ impl Db<'_> {
             }
         }
         memory
+    }
+
+    /// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into the unique index
+    /// named. Any other error undoes it as well, and goes on its way.
+    pub fn undo_on_duplicate<R>(&self, index: &str, body: impl FnOnce() -> R) -> Option<R> {
+        // A connection that is opened inside would be left open at the subtransaction's end.
+        let _memory = self.spi();
+        // SAFETY: the steps of PL/pgSQL's exception blocks (pl_exec.c): memory and resource owner are put back at each end.
+        unsafe {
+            let context = pg_sys::CurrentMemoryContext;
+            let resources = pg_sys::CurrentResourceOwner;
+            let leave = |end: unsafe fn()| {
+                end();
+                pg_sys::CurrentMemoryContext = context;
+                pg_sys::CurrentResourceOwner = resources;
+            };
+            pg_sys::BeginInternalSubTransaction(std::ptr::null());
+            pg_sys::CurrentMemoryContext = context;
+            let result = catch_unwind(AssertUnwindSafe(body));
+            match result {
+                Ok(result) => {
+                    leave(pg_sys::ReleaseCurrentSubTransaction);
+                    Some(result)
+                }
+                Err(panic) => {
+                    // Left open, it would be what the error aborts, in the place of the transaction around it.
+                    leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
+                    if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
+                        resume_unwind(panic);
+                    }
+                    None
+                }
+            }
+        }
     }
 
     /// The plan of a statement, and its parameters in the plan's order.

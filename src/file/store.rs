@@ -255,7 +255,7 @@ fn change_place(db: &Db, new: &NewVersion) -> bool {
          RETURNING version"
     ));
     let write = || !db.run(&CHANGE_PLACE, &parameters(new)).is_empty();
-    backend::undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(false)
+    db.undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(false)
 }
 
 fn parameters(new: &NewVersion) -> [Arg; 20] {
