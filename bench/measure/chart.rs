@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-/// Bars in groups: one group a label, one bar in it a peer.
+/// Bars in groups: one group per label, and in it one bar per peer.
 pub struct Bars<'a> {
     pub title: &'a str,
     pub unit: &'a str,

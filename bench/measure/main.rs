@@ -16,7 +16,7 @@ const USAGE: &str = "\
 usage: measure trace --file SESSION.json.gz --peer NAME --bindir DIR [--saves N]
        measure report --raw FILE --profile FILE --out DIR
 
-`trace` saves an editing session once a second of its clock through one connection (PGHOST, PGPORT, PGUSER, PGDATABASE),
+`trace` saves an editing session once per second of its clock through one connection (PGHOST, PGPORT, PGUSER, PGDATABASE),
 reads every version back, and prints what it measured, tab-separated. Peers: pg_versioned; floor, pglz; floor, lz4.
 `report` writes RESULTS.md and charts/ from all that was measured.";
 

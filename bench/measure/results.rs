@@ -44,9 +44,9 @@ impl Results {
         distinct(lines.map(|line| line.peer.clone()))
     }
 
-    /// What is written in the place of a unit: facts of the machine.
-    pub fn fact(&self, name: &str) -> Option<&str> {
-        self.section("machine").find(|line| line.workload == name).map(|line| line.unit.as_str())
+    /// What is written in the place of a unit: facts of the machine and of the run.
+    pub fn facts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.section("machine").filter(move |line| line.workload == name).map(|line| line.unit.as_str())
     }
 
     fn section(&self, section: &str) -> impl Iterator<Item = &Line> {
