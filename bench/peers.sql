@@ -1,15 +1,6 @@
--- What is measured beside the extension. Each peer keeps full copies, as the systems it replaces did.
+-- What is measured beside the extension. Each peer but the limit keeps full copies, as the systems it replaces did.
 
-CREATE SCHEMA bench;
 CREATE SCHEMA peers;
-
--- 2 KB of source code a file.
-CREATE TABLE bench.texts (n integer PRIMARY KEY, body text NOT NULL);
-INSERT INTO bench.texts
-SELECT n, left(string_agg(format(E'  const value%s = await load(%s, "%s");\n', i, i * n % 97, substr(md5((i * n)::text), 1, 8)),
-                      '' ORDER BY i), 2048)
-  FROM generate_series(1, 2000) n, generate_series(1, 64) i
- GROUP BY n;
 
 -- "SELECT … FOR UPDATE, then version + 1": right only while one client saves a file at a time. It answers what
 -- atomic_upsert_project_file answers, and its rows have a project.
@@ -57,3 +48,24 @@ CREATE TABLE peers.floor_versions (
     project_id uuid, file_path text, version integer, content text NOT NULL, created_at timestamptz NOT NULL,
     PRIMARY KEY (project_id, file_path, version)
 );
+
+-- The limit: what an empty save costs. Two advisory locks, one head updated, one version of 320 bytes without content
+-- inserted, with three indexes as wide as the extension's, a commit; nothing is checked, hashed or encoded. One statement,
+-- with no function of ours in it: see workloads.sh.
+CREATE TABLE peers.limit_heads (
+    project_id uuid, file_path text, file_id uuid NOT NULL, version integer NOT NULL, updated_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, file_path)
+) WITH (fillfactor = 70);
+CREATE TABLE peers.limit_versions (
+    project_id uuid        NOT NULL,
+    file_id    uuid        NOT NULL,
+    id         uuid        NOT NULL,
+    created_at timestamptz NOT NULL,
+    change_xid xid8        NOT NULL,
+    version    integer     NOT NULL,
+    file_path  text        NOT NULL COLLATE "C",
+    stored     bytea       NOT NULL,
+    PRIMARY KEY (file_id, version, project_id)
+);
+CREATE INDEX ON peers.limit_versions (id);
+CREATE INDEX ON peers.limit_versions (uuid_hash_extended(project_id, 0), change_xid, file_id, version);

@@ -3,10 +3,11 @@
 
 project=00000000-0000-4000-8000-000000000001
 
-# 2 KB of text: the file's own with 32 bytes changed somewhere, or all new.
+# 2 KB of text: the file's own with 32 bytes changed somewhere, or one of 1,000 that have little in common. One save in
+# 1,000 finds what it brings there already.
 declare -A text=(
     [edited]="(SELECT overlay(body PLACING md5(random()::text) FROM :at) FROM bench.texts WHERE n = :file)"
-    [rewritten]="(SELECT string_agg(md5(random()::text || i), '') FROM generate_series(1, 64) i)"
+    ['new content']="(SELECT body FROM bench.variants WHERE n = :variant)"
 )
 declare -A path=(
     [spread]="'src/file' || :file || '.ts'"
@@ -16,7 +17,7 @@ declare -A path=(
 # A pgbench script that saves a text at a path.
 save() { # peer text path
     local body=${text[$2]} at=${path[$3]}
-    printf '\\set file random(1, 2000)\n\\set at random(1, 2000)\n'
+    printf '\\set file random(1, 2000)\n\\set at random(1, 2000)\n\\set variant random(1, 1000)\n'
     case $1 in
     pg_versioned) echo "SELECT version FROM versioned.atomic_upsert_project_file('$project', $at, $body, 'typescript');" ;;
     'row lock') echo "SELECT version FROM peers.rowlock_save('$project', $at, $body, 'typescript');" ;;
@@ -28,6 +29,21 @@ save() { # peer text path
             ON CONFLICT (project_id, file_path) DO UPDATE SET version = h.version + 1, updated_at = excluded.updated_at
             RETURNING project_id, file_path, version, updated_at)
         INSERT INTO peers.floor_versions SELECT project_id, file_path, version, $body, updated_at FROM head;" |
+            tr '\n' ' '
+        echo
+        ;;
+    # The locks are what the file is found by, so that they come first; their keys are the extension's.
+    limit)
+        echo "WITH locks AS MATERIALIZED (
+            SELECT $at AS path, pg_advisory_xact_lock_shared(hashtextextended('project:$project', 0)),
+                   pg_advisory_xact_lock(hashtextextended('file:$project:' || $at, 0))),
+        head AS (
+            UPDATE peers.limit_heads SET version = version + 1, updated_at = clock_timestamp()
+              FROM locks WHERE project_id = '$project' AND file_path = locks.path
+            RETURNING project_id, file_id, file_path, version, updated_at)
+        INSERT INTO peers.limit_versions
+        SELECT project_id, file_id, gen_random_uuid(), updated_at, pg_current_xact_id(), version, file_path,
+               decode(repeat('5a', 208), 'hex') FROM head RETURNING version;" |
             tr '\n' ' '
         echo
         ;;
