@@ -12,7 +12,7 @@ use crate::support::{Database, Refusal, Session, race, refused, sessions, until_
 
 /// Every function of a project, the role it needs, and a call: `{p}` stands for the project, `{b}`, `{s}` and
 /// `{v}` for its active build, that one's session and a version.
-const FUNCTIONS: &[(&str, &str, &str)] = &[
+pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("atomic_upsert_project_file", "editor", "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'x', 'text')"),
     ("delete_project_file", "editor", "SELECT versioned.delete_project_file('{p}', 'a')"),
     ("move_project_file", "editor", "SELECT versioned.move_project_file('{p}', 'a', 'b')"),

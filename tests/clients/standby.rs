@@ -109,6 +109,81 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     drop(replica);
 }
 
+/// Calls that write, `{p}` being a project with the file `a`, `{b}` its active build, `{s}` that one's session and `{m}` a
+/// member.
+const WRITES: &[&str] = &[
+    "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'next', 'text')",
+    "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'next', 'text', 2)",
+    "SELECT versioned.atomic_upsert_project_file('{p}', 'new', 'first', 'text')",
+    "SELECT versioned.atomic_upsert_project_file('{p}', 'gone', 'back', 'text')",
+    "SELECT versioned.upsert_project_file('{p}', 'a', 'next', 'text')",
+    "SELECT versioned.atomic_upsert_project_files('{p}',
+         '[{\"file_path\": \"a\", \"content\": \"next\", \"file_type\": \"text\"}]')",
+    "SELECT versioned.delete_project_file('{p}', 'a')",
+    "SELECT versioned.move_project_file('{p}', 'a', 'b')",
+    "SELECT versioned.revert_project_file('{p}', 'a', 1)",
+    "SELECT versioned.merge_project_file('{p}', 'a', 'merged', 2)",
+    "INSERT INTO versioned.project_files (project_id, file_path, content) VALUES ('{p}', 'b', 'x')",
+    "UPDATE versioned.project_files SET content = 'x' WHERE project_id = '{p}' AND is_current_version",
+    "DELETE FROM versioned.project_files WHERE project_id = '{p}' AND is_current_version",
+    "SELECT versioned.create_complete_project()",
+    "SELECT versioned.create_complete_project(p_prompt => 'x')",
+    "SELECT versioned.create_complete_project(p_idempotency_key => 'k')",
+    "SELECT versioned.start_project_build('{p}', p_supersede => true)",
+    "SELECT versioned.fail_project_build('{p}', '{b}')",
+    "SELECT versioned.create_version_on_success('{p}', '{b}')",
+    "SELECT versioned.start_ai_time_tracking('{p}', '{b}')",
+    "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')",
+    "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'viewer')",
+    "SELECT versioned.remove_project_member('{p}', '{m}')",
+    "SELECT versioned.prune_project_history('{p}', p_keep_last => 1, p_dry_run => false)",
+    "SELECT versioned.delete_project('{p}')",
+];
+
+/// Whoever calls: also who is counted against a rate, whose table a standby does not have.
+#[test]
+fn nothing_can_be_written_on_a_standby() {
+    let cluster = primary("refusing");
+    let mut admin = cluster.connect("postgres");
+    let (owner, member) = (Uuid::new_v4(), Uuid::new_v4());
+    let build = admin.project(owner);
+    let project = build.project;
+    for (path, content) in [("a", "one"), ("a", "two"), ("gone", "x")] {
+        admin.put(project, path, content);
+    }
+    admin.delete(project, "gone", None).expect("deleted");
+    admin.add_member(project, member, "viewer");
+    admin.run("CREATE ROLE app; SELECT versioned.grant_versioned_access('app')");
+    let replica = Cluster::new("refused", &["--standby-of", &cluster.name]);
+    let mut wrong = Vec::new();
+    for level in ["read committed", "repeatable read"] {
+        for is_limited in [true, false] {
+            let mut session = replica.connect("postgres");
+            session.claim(owner);
+            if is_limited {
+                session.run("SET ROLE app");
+            }
+            session.run(&format!("SET default_transaction_isolation = '{level}'"));
+            for call in WRITES {
+                let sql = call
+                    .replace("{p}", &project.to_string())
+                    .replace("{b}", &build.build)
+                    .replace("{s}", &build.session)
+                    .replace("{m}", &member.to_string());
+                match session.try_run(&sql) {
+                    Err(refusal) if refusal.code == "25006" => {}
+                    result => wrong.push(format!("{level}, limited: {is_limited}: {call}: {result:?}")),
+                }
+                let locks: i64 = session.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", &[]);
+                assert_eq!(locks, 0, "{call}");
+            }
+            assert_eq!(session.get(project, "a", None).expect("reading goes on").version, 2);
+        }
+    }
+    drop(replica);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The other cluster's transaction ids mean nothing here, whether they are greater or smaller.
 #[test]
 fn the_feed_goes_on_after_a_restore_into_another_cluster() {

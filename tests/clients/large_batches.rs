@@ -1,0 +1,118 @@
+//! Batches as large as they may be: memory afterwards, and errors that stay readable.
+
+use std::fs;
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::invariants::{self, everything};
+use crate::support::{Database, Random, Session, refused};
+
+const BATCH: &str = "SELECT file_path, version FROM versioned.atomic_upsert_project_files($1, $2)";
+
+const MB: u64 = 1 << 20;
+
+/// Bytes of a backend's own memory that are not shared with others; `None` where this system does not tell.
+fn own_memory(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    if !status.starts_with("Name:\tpostgres") {
+        return None;
+    }
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?.trim().strip_suffix(" kB")?;
+    kilobytes.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// A text that compresses hardly: hexadecimal digits, in lines.
+fn noise(random: &mut Random, length: usize) -> String {
+    let mut text = String::with_capacity(length + 80);
+    while text.len() < length {
+        for _ in 0..4 {
+            text.push_str(&format!("{:016x}", random.below(usize::MAX)));
+        }
+        text.push('\n');
+    }
+    text.truncate(length);
+    text
+}
+
+#[test]
+fn a_session_gives_back_the_memory_of_a_large_batch() {
+    const FILES: u64 = 10;
+    let db = Database::new("batch_memory");
+    let mut admin = db.connect();
+    let project = admin.project(Uuid::new_v4()).project;
+    let mut session = db.connect();
+    session.run("SET pg_versioned.max_file_size = '10MB'; SET statement_timeout = 0");
+    session.put(project, "small", "so that the session has all it keeps for saving");
+    let Some(before) = own_memory(session.pid) else {
+        eprintln!("skipped: the server's memory cannot be seen from here");
+        return;
+    };
+    let mut random = Random(1);
+    let files: Vec<Json> = (0..FILES)
+        .map(|n| json!({"file_path": format!("{n}"), "content": noise(&mut random, (10 * MB) as usize), "file_type": "text"}))
+        .collect();
+    let files = json!(files);
+    let mut used = Vec::new();
+    for call in 0..2 {
+        // The second time there is nothing to save, and as much to read.
+        let saved: Vec<i32> = session.rows(BATCH, &[&project, &files]).iter().map(|row| row.get(1)).collect();
+        assert_eq!(saved, vec![1; FILES as usize], "call {call}");
+        // Idle for sure.
+        session.run("SELECT 1");
+        used.push(own_memory(session.pid).expect("seen before"));
+    }
+    assert!(used.iter().all(|&bytes| bytes < 100 * MB), "{before} bytes before, {used:?} after each call");
+    assert!(admin.value::<bool>("SELECT versioned.delete_project($1)", &[&project]));
+}
+
+#[test]
+fn ten_thousand_conflicts_are_an_error_of_readable_size() {
+    const FILES: usize = 10_000;
+    let db = Database::new("batch_conflicts");
+    let (owner, mut admin) = (Uuid::new_v4(), db.connect());
+    let project = admin.project(owner).project;
+    // Long paths, of which some have a file.
+    let path = |n: usize| format!("{}/{n}", "é".repeat(500));
+    for n in 0..20 {
+        admin.put(project, &path(n), "one");
+    }
+    let before = everything(&mut admin);
+    let files: Vec<Json> = (0..FILES)
+        .map(|n| json!({"file_path": path(n), "content": "x", "file_type": "text", "expected_version": 7}))
+        .collect();
+    let files = json!(files);
+    for mut session in [db.user(owner), db.connect()] {
+        let refusal = refused(session.try_rows(BATCH, &[&project, &files]), "PT409");
+        let length = refusal.detail.as_ref().map_or(0, String::len);
+        assert!(length < 100_000, "{length} bytes of DETAIL");
+        assert!(refusal.message.len() < 20_000, "{} bytes of message", refusal.message.len());
+        let detail = refusal.json();
+        let listed = detail["conflicts"].as_array().expect("a list");
+        assert!(!listed.is_empty() && listed.len() < FILES, "{}", listed.len());
+        assert!(listed.iter().all(|conflict| conflict["expected"] == 7 && conflict["file_path"].is_string()));
+        // How many there are is told all the same.
+        let numbers = detail.as_object().expect("an object").values().filter_map(Json::as_u64);
+        let told = numbers.into_iter().any(|n| n == FILES as u64) || refusal.message.contains("10000");
+        assert!(told, "{}", refusal.message);
+        assert_eq!(detail["file_path"], path(0), "the first one stands as a single conflict would");
+    }
+    assert_eq!(everything(&mut admin), before);
+    invariants::hold(&mut admin);
+}
+
+/// Few conflicts are all listed, in the batch's order.
+#[test]
+fn a_hundred_conflicts_are_all_listed_where_they_are_short() {
+    let db = Database::new("batch_conflicts_few");
+    let mut session: Session = db.connect();
+    let project = session.project(Uuid::new_v4()).project;
+    let path = |n: usize| format!("{n}");
+    let files: Vec<Json> = (0..100)
+        .map(|n| json!({"file_path": path(n), "content": "x", "file_type": "text", "expected_version": 7}))
+        .collect();
+    let refusal = refused(session.try_rows(BATCH, &[&project, &json!(files)]), "PT409");
+    let detail = refusal.json();
+    let listed = detail["conflicts"].as_array().expect("a list");
+    assert!(listed.len() <= 100 && listed.iter().enumerate().all(|(n, conflict)| conflict["file_path"] == path(n)));
+}
