@@ -59,8 +59,7 @@ fn texts_that_differ_in_too_many_lines_are_refused() {
     // Without the limit, this ends them: nobody hears of it earlier than the comparison's end.
     session.run("SET statement_timeout = '1s'");
     let (project, mine) = differing(&mut session, Uuid::new_v4(), MEGABYTE);
-    for result in
-        [session.try_rows(MERGE, &[&project, &mine]).map(drop), session.try_rows(DIFF, &[&project]).map(drop)]
+    for result in [session.try_rows(MERGE, &[&project, &mine]).map(drop), session.try_rows(DIFF, &[&project]).map(drop)]
     {
         let refusal = refused(result, "22023");
         assert!(refusal.message.contains(SETTING), "{refusal:?}");
@@ -166,31 +165,27 @@ fn the_limit_is_a_setting_of_superusers() {
 }
 
 /// Runs a call that compares, and ends it; what it answered and how long that took from being told.
-fn ended_early(db: &Database, how: &str, project: Uuid, mine: &str, call: &str) -> (Result<(), Refusal>, Duration) {
+fn ended_early(
+    db: &Database,
+    how: &str,
+    call: impl FnOnce(&mut Session) -> Result<(), Refusal> + Send,
+) -> (Result<(), Refusal>, Duration) {
     let (mut session, mut admin) = (db.connect(), db.connect());
-    let run = |session: &mut Session| {
-        if call == MERGE {
-            session.try_rows(call, &[&project, &mine]).map(drop)
-        } else {
-            session.try_rows(call, &[&project]).map(drop)
-        }
-    };
     if how == "timeout" {
         session.run("SET statement_timeout = '100ms'");
         let began = Instant::now();
-        let result = run(&mut session);
+        let result = call(&mut session);
         return (result, began.elapsed().saturating_sub(Duration::from_millis(100)));
     }
     let pid = session.pid;
     thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let result = run(&mut session);
+            let result = call(&mut session);
             (result, Instant::now())
         });
-        let is_busy = "SELECT count(*) = 1 FROM pg_stat_activity
-                        WHERE pid = $1 AND state = 'active' AND query LIKE 'SELECT%versioned.%project_file(%'";
+        let is_busy = "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
         until("it is at work, or done", || admin.value(is_busy, &[&pid]) || running.is_finished());
-        // It may be over already; then there is nothing to end.
+        // Well into the comparison. It may be over already; then there is nothing to end.
         thread::sleep(Duration::from_millis(50));
         admin.rows("SELECT pg_cancel_backend($1)", &[&pid]);
         let told = Instant::now();
@@ -208,18 +203,30 @@ fn the_longest_comparison_allowed_ends_when_told() {
     admin.rows("SELECT versioned.current_actor()", &[]);
     let limit: Option<String> = admin.value("SELECT current_setting('pg_versioned.max_compared_lines', true)", &[]);
     let limit: usize = limit.map_or(MEGABYTE, |limit| limit.parse().expect("a number"));
+    let check = |what: &str, how: &str, lines: usize, (result, took): (Result<(), Refusal>, Duration)| {
+        let code = result.err().map(|refusal| refusal.code).unwrap_or_default();
+        assert!(["", "57014", "22023"].contains(&&*code), "{what}: {code}");
+        assert!(took < A_FEW_SECONDS, "{how} ended a {what} of {lines} lines after {took:?} ({code:?})");
+    };
     // Whether the limit is for each text or for all of them together.
-    for parts in 1..=3 {
-        let (project, mine) = differing(&mut admin, Uuid::new_v4(), limit / parts);
-        for call in [MERGE, DIFF] {
-            for how in ["timeout", "cancel"] {
-                let (result, took) = ended_early(&db, how, project, &mine, call);
-                let code = result.err().map(|refusal| refusal.code).unwrap_or_default();
-                assert!(["", "57014", "22023"].contains(&&*code), "{code}");
-                assert!(took < A_FEW_SECONDS, "{how} ended {call} of {limit} / {parts} lines after {took:?} ({code:?})");
-            }
+    for lines in [limit, limit / 2, limit / 3] {
+        let (project, mine) = differing(&mut admin, Uuid::new_v4(), lines);
+        for how in ["timeout", "cancel"] {
+            let merge = |session: &mut Session| session.try_rows(MERGE, &[&project, &mine]).map(drop);
+            check("merge", how, lines, ended_early(&db, how, merge));
+            let diff = |session: &mut Session| session.try_rows(DIFF, &[&project]).map(drop);
+            check("diff", how, lines, ended_early(&db, how, diff));
+            let first = admin.project(Uuid::new_v4());
+            let project = first.project;
+            admin.put(project, "a", &text(&letters(1, lines)));
+            admin.succeed(project, &first.build, json!({})).expect("succeeded");
+            admin.put(project, "a", &text(&other(&letters(1, lines), 2)));
+            let build = admin.start(project, false).expect("started").build;
+            let succeed = |session: &mut Session| session.succeed(project, &build, json!({})).map(drop);
+            check("version", how, lines, ended_early(&db, how, succeed));
         }
     }
+    assert_eq!(advisory_locks(&mut admin), 0);
     invariants::hold(&mut admin);
 }
 
@@ -249,10 +256,8 @@ fn a_merge_keeps_nobody_waiting_while_it_compares() {
             until("the merge is under way, or over", || admin.value(is_merging, &[&pid]) || merge.is_finished());
             let saved = [saving.save(project, "another", "x", None), saving.save(project, "a", "meanwhile\n", None)];
             let after = Instant::now();
-            let locks: i64 = admin.value(
-                "SELECT count(*) FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND granted",
-                &[&pid],
-            );
+            let locks: i64 = admin
+                .value("SELECT count(*) FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND granted", &[&pid]);
             let still_merging: bool = admin.value(is_merging, &[&pid]);
             // Longer than it takes to watch it is not needed.
             if still_merging {

@@ -93,6 +93,60 @@ fn a_save_behind_a_waiting_truncate_of_the_limits() {
     everybody_gets_through("queue_limits", "TRUNCATE versioned.rate_limits");
 }
 
+/// An index that is made anew in a transaction: a save that waits for it looks the new one up.
+#[test]
+fn a_save_behind_an_index_that_is_made_anew() {
+    let db = hasty("index_anew");
+    let (owner, mut admin) = (Uuid::new_v4(), db.connect());
+    let project = admin.project(owner).project;
+    let (mut user, mut keeper) = (db.user(owner), db.connect());
+    with_history(&mut user, project, "a");
+    let pid = user.pid;
+    let mut wrong = Vec::new();
+    for (n, (index, anew)) in [
+        (
+            "project_file_heads_live_path",
+            "DROP INDEX versioned.project_file_heads_live_path;
+             CREATE UNIQUE INDEX project_file_heads_live_path
+                 ON versioned.project_file_heads (project_id, file_path) WHERE NOT is_deleted",
+        ),
+        (
+            "project_file_heads_pkey",
+            "ALTER TABLE versioned.project_file_heads DROP CONSTRAINT project_file_heads_pkey;
+             ALTER TABLE versioned.project_file_heads ADD PRIMARY KEY (file_id, project_id)",
+        ),
+        (
+            "project_file_versions_pkey",
+            "ALTER TABLE versioned.project_file_versions DROP CONSTRAINT project_file_versions_pkey;
+             ALTER TABLE versioned.project_file_versions ADD PRIMARY KEY (file_id, version, project_id)",
+        ),
+        (
+            "rate_limits_project_id_actor",
+            "DROP INDEX versioned.rate_limits_project_id_actor;
+             CREATE INDEX rate_limits_project_id_actor ON versioned.rate_limits (project_id, actor)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        keeper.run("BEGIN");
+        keeper.run(anew);
+        let saved = thread::scope(|scope| {
+            let saving = scope.spawn(|| user.save(project, "a", &text(10 + n), None));
+            until_waiting(&mut admin, pid);
+            keeper.run("COMMIT");
+            saving.join().expect("no panic")
+        });
+        if let Err(refusal) = saved {
+            wrong.push(format!("{index}: {} {}", refusal.code, refusal.message));
+        }
+        user.put(project, "a", &format!("after {index}"));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    indexes_are_whole(&mut admin);
+    invariants::hold(&mut admin);
+}
+
 /// What happens beside maintenance until that is done.
 struct Beside<'a> {
     db: &'a Database,

@@ -102,7 +102,8 @@ fn the_triggers_of_the_view_work_nowhere_else() {
     let mut session = db.connect();
     let before = everything(&mut session);
     let mut wrong = Vec::new();
-    let functions = [("insert_project_file", "INSERT"), ("update_project_file", "UPDATE"), ("remove_project_file", "DELETE")];
+    let functions =
+        [("insert_project_file", "INSERT"), ("update_project_file", "UPDATE"), ("remove_project_file", "DELETE")];
     for (function, own_event) in functions {
         for (event, fire) in EVENTS {
             for when in ["BEFORE", "AFTER"] {

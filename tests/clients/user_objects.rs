@@ -169,7 +169,7 @@ fn own_indexes_find_every_row() {
          CREATE INDEX own_created ON versioned.project_file_versions (created_at, created_by);
          CREATE INDEX own_brin ON versioned.project_file_versions USING brin (created_at);
          CREATE INDEX own_type ON versioned.project_file_versions (lower(file_type)) WHERE NOT is_deleted;
-         CREATE UNIQUE INDEX own_unique ON versioned.project_file_versions (file_id, content_hash, version)",
+         CREATE UNIQUE INDEX own_unique ON versioned.project_file_versions (size_bytes, id)",
     );
     // Many saves of few files: versions of heads in chains of many links, HOT or not.
     let project = scene.project;
@@ -188,7 +188,7 @@ fn own_indexes_find_every_row() {
         ("own_expression", "upper(file_path) > ''", "project_file_heads"),
         ("own_created", "created_at > '2000-01-01'", "project_file_versions"),
         ("own_type", "lower(file_type) = 'text' AND NOT is_deleted", "project_file_versions"),
-        ("own_unique", "file_id > '00000000-0000-0000-0000-000000000000'", "project_file_versions"),
+        ("own_unique", "size_bytes >= 0", "project_file_versions"),
     ] {
         let sql = format!("SELECT count(*) FROM versioned.{table} WHERE {condition}");
         scene.admin.run("SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off");

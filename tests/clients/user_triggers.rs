@@ -19,7 +19,8 @@ const DELETE: &str = "SELECT versioned.delete_project_file('{p}', 'a')";
 const MOVE: &str = "SELECT versioned.move_project_file('{p}', 'a', 'b')";
 const REVERT: &str = "SELECT versioned.revert_project_file('{p}', 'a', 1)";
 const MERGE: &str = "SELECT versioned.merge_project_file('{p}', 'a', 'merged', 3)";
-const VIEW: &str = "UPDATE versioned.project_files SET content = 'next' WHERE project_id = '{p}' AND is_current_version";
+const VIEW: &str =
+    "UPDATE versioned.project_files SET content = 'next' WHERE project_id = '{p}' AND is_current_version";
 const SUCCEED: &str = "SELECT versioned.create_version_on_success('{p}', '{b}')";
 const FAIL: &str = "SELECT versioned.fail_project_build('{p}', '{b}')";
 const START: &str = "SELECT versioned.start_project_build('{p}', p_supersede => true)";
