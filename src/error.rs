@@ -124,7 +124,7 @@ impl fmt::Display for Flaw {
 }
 
 /// Conflicts of a batch that DETAIL lists; above it, it only says how many there are.
-const LISTED_CONFLICTS: usize = 100;
+const LISTED_CONFLICTS: usize = 50;
 
 /// A file's current version is not the one that was expected.
 #[derive(Debug)]

@@ -53,6 +53,11 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// Whether the row was read from its table, not by a query.
+    pub fn is_in_table(&self) -> bool {
+        self.in_table().is_some()
+    }
+
     /// The tuple, and the table it is a copy from.
     pub(super) fn in_table(&self) -> Option<(pg_sys::HeapTuple, pg_sys::Relation)> {
         match self.held {

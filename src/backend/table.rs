@@ -87,21 +87,29 @@ impl Db<'_> {
         rows.first().map(|row| row.copied())
     }
 
-    fn probe(&self, lookup: &Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
+    fn probe(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
         let oid = self.lock_table(lookup.table, Use::Read.lock_mode())?;
-        // SAFETY: the table is locked, so it stays what it is; the index is one of its, and valid, so it stays as long as
-        // the table's lock does, also beside REINDEX CONCURRENTLY, which waits for the table's users.
+        // SAFETY: the table is locked, so it stays what it is, and so does an index of its that was found valid: also
+        // REINDEX CONCURRENTLY waits for the users of the table before it drops one.
         unsafe {
             let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
-            let found = match index_named(self.namespace(), table, lookup.index) {
-                Some(index) => Ok(probe_index(table, index, lookup.key, key)),
-                None => Err(missing_index(lookup.index)),
-            };
-            match found {
-                Ok(Some(tuple)) => Ok(Some(Row::of_table(tuple, table))),
-                nothing => {
+            match index_named(self.namespace(), table, lookup.index) {
+                Some(index) if (*(*index).rd_index).indcheckxmin => {
+                    // It is too new for some snapshots; the planner knows for which.
+                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
                     pg_sys::table_close(table, pg_sys::NoLock as _);
-                    nothing.map(|_| None)
+                    Ok(self.query_row(lookup, key))
+                }
+                Some(index) => {
+                    let found = probe_index(table, index, lookup.key, key);
+                    if found.is_none() {
+                        pg_sys::table_close(table, pg_sys::NoLock as _);
+                    }
+                    Ok(found.map(|tuple| Row::of_table(tuple, table)))
+                }
+                None => {
+                    pg_sys::table_close(table, pg_sys::NoLock as _);
+                    Err(missing_index(lookup.index))
                 }
             }
         }
@@ -145,19 +153,26 @@ pub(super) unsafe fn index_named(
 ) -> Option<pg_sys::Relation> {
     // SAFETY: see above; what is opened here is closed by the caller, or here.
     unsafe {
-        let oid = pg_sys::get_relname_relid(name.as_ptr(), namespace);
-        if oid == pg_sys::InvalidOid {
-            return None;
+        let named = || pg_sys::get_relname_relid(name.as_ptr(), namespace);
+        let mut oid = named();
+        while oid != pg_sys::InvalidOid {
+            let index = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as _);
+            // Locking it may have shown that another has the name by now.
+            let now = named();
+            if now == oid && !index.is_null() {
+                let entry = (*index).rd_index;
+                if !entry.is_null() && (*entry).indrelid == (*table).rd_id && (*entry).indisvalid {
+                    return Some(index);
+                }
+            }
+            if !index.is_null() {
+                pg_sys::relation_close(index, pg_sys::AccessShareLock as _);
+            }
+            if now == oid {
+                return None;
+            }
+            oid = now;
         }
-        let index = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as _);
-        if index.is_null() {
-            return None;
-        }
-        let entry = (*index).rd_index;
-        if !entry.is_null() && (*entry).indrelid == (*table).rd_id && (*entry).indisvalid {
-            return Some(index);
-        }
-        pg_sys::relation_close(index, pg_sys::AccessShareLock as _);
         None
     }
 }
@@ -309,8 +324,8 @@ impl Writer {
         }
     }
 
-    /// Writes a new version of `row`, which must be a table's row as it was read, with some columns changed. Waits for a
-    /// transaction that is changing it; whether it was still the row that was read.
+    /// Writes a new version of `row` with some columns changed. Waits for a transaction that is changing it; whether it
+    /// was still the row that was read. `row` must be a row of this table, [`Row::is_in_table`].
     pub fn update(&self, row: &Row, columns: &[Arg]) -> bool {
         let (old, table) = row.in_table().expect("the row was read from its table");
         // SAFETY: `open` compared the columns; old and new tuple live until the indexes have the new one.

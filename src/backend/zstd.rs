@@ -23,37 +23,49 @@ thread_local! {
 
 /// Compresses `content` with `prefix` as what came before it.
 pub fn compress(prefix: &[u8], content: &[u8]) -> Vec<u8> {
+    let reach = prefix.len() + content.len();
+    if reach > LONG_DISTANCE {
+        // Its tables take tens of megabytes: no session keeps them.
+        return compress_with(&mut CCtx::create(), prefix, content, Some(reach)).unwrap_or_else(fail);
+    }
     COMPRESSOR.with_borrow_mut(|slot| {
         let context = slot.get_or_insert_with(CCtx::create);
-        let mut frame: Vec<u8> = Vec::with_capacity(compress_bound(content.len()));
-        let reach = prefix.len() + content.len();
-        let parameters = [
-            CParameter::CompressionLevel(LEVEL),
-            CParameter::Format(FrameFormat::Magicless),
-            CParameter::ContentSizeFlag(false),
-            CParameter::EnableLongDistanceMatching(reach > LONG_DISTANCE),
-        ];
-        let result = (|| {
-            context.reset(ResetDirective::SessionAndParameters)?;
-            for parameter in parameters {
-                context.set_parameter(parameter)?;
-            }
-            if reach > LONG_DISTANCE {
-                let window = reach.next_power_of_two().ilog2().clamp(*WINDOW.start(), *WINDOW.end());
-                context.set_parameter(CParameter::WindowLog(window))?;
-            }
-            if !prefix.is_empty() {
-                // SAFETY: the context forgets the prefix with the frame it is for, before this function ends.
-                context.ref_prefix(unsafe { core::mem::transmute::<&[u8], &'static [u8]>(prefix) })?;
-            }
-            context.compress2(&mut frame, content)
-        })();
-        if let Err(code) = result {
+        compress_with(context, prefix, content, None).unwrap_or_else(|code| {
             *slot = None;
-            panic!("zstd: {}", zstd::zstd_safe::get_error_name(code));
-        }
-        frame
+            fail(code)
+        })
     })
+}
+
+fn fail(code: usize) -> Vec<u8> {
+    panic!("zstd: {}", zstd::zstd_safe::get_error_name(code))
+}
+
+/// `far` is the distance that matches are searched within, where it is longer than the level's own window.
+fn compress_with(context: &mut CCtx, prefix: &[u8], content: &[u8], far: Option<usize>) -> Result<Vec<u8>, usize> {
+    let mut frame: Vec<u8> = Vec::with_capacity(compress_bound(content.len()));
+    let parameters = [
+        CParameter::CompressionLevel(LEVEL),
+        CParameter::Format(FrameFormat::Magicless),
+        CParameter::ContentSizeFlag(false),
+        CParameter::EnableLongDistanceMatching(far.is_some()),
+    ];
+    context.reset(ResetDirective::SessionAndParameters)?;
+    for parameter in parameters {
+        context.set_parameter(parameter)?;
+    }
+    if let Some(reach) = far {
+        let window = reach.next_power_of_two().ilog2().clamp(*WINDOW.start(), *WINDOW.end());
+        context.set_parameter(CParameter::WindowLog(window))?;
+    }
+    if !prefix.is_empty() {
+        // SAFETY: the context forgets the prefix with the frame it is for, before this function ends; where compressing
+        // fails, the context is dropped.
+        context.ref_prefix(unsafe { core::mem::transmute::<&[u8], &'static [u8]>(prefix) })?;
+    }
+    context.compress2(&mut frame, content)?;
+    frame.shrink_to_fit();
+    Ok(frame)
 }
 
 /// Decompresses frames of `size` bytes in all; `None` when they are damaged or longer. Never allocates more.

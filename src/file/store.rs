@@ -329,7 +329,7 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
     const OF_HEADS: Allowed = Allowed { trigger: None, foreign_key: Some(c"project_id") };
     const OF_VERSIONS: Allowed = Allowed { trigger: Some(c"stamp_file_change"), foreign_key: None };
 
-    let (Some(body), Some(form)) = (&new.body, &new.form) else { return Ok(None) };
+    let (Some(body), Some(form), true) = (&new.body, &new.form, head.is_in_table()) else { return Ok(None) };
     let Some(heads) = Writer::of_updates(db, c"project_file_heads", &HEADS, &OF_HEADS)? else { return Ok(None) };
     let Some(versions) = Writer::of_inserts(db, c"project_file_versions", &VERSIONS, &OF_VERSIONS)? else {
         return Ok(None);

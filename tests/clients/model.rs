@@ -103,6 +103,16 @@ impl Model {
         is_same.then_some(self.at(file?, before as i32 + 1))
     }
 
+    /// A move tried again finds its file where it went.
+    fn earlier_move(&self, from: usize, to: usize, expected: Option<i32>, who: usize) -> Option<Outcome> {
+        let newest = |path| self.live(path).or_else(|| self.tombstone(path));
+        let file = newest(to).or_else(|| newest(from))?;
+        let expected = expected.filter(|&n| n > 0)?;
+        let [before, moved] = self.files[file].get(expected as usize - 1..=expected as usize)? else { return None };
+        let is_it = (before.path, moved.path, moved.who) == (from, to, who) && before.content == moved.content;
+        (is_it && moved.content.is_some()).then(|| self.at(file, expected + 1))
+    }
+
     fn run(&mut self, op: &Op) -> Outcome {
         match *op {
             Op::Save { who, path, content, expected } => {
@@ -130,12 +140,16 @@ impl Model {
                     // A deletion tried again finds its own tombstone.
                     self.earlier_try(self.tombstone(path), expected, None, who).unwrap_or(Err("PT404"))
                 }
-                Some(file) if expected.is_some_and(|n| n != self.number(file)) => Err("PT409"),
+                Some(file) if expected.is_some_and(|n| n != self.number(file)) => {
+                    self.earlier_try(Some(file), expected, None, who).unwrap_or(Err("PT409"))
+                }
                 Some(file) => self.add(file, Version { path, content: None, who }),
             },
             Op::Move { who, from, to, expected } => match self.live(from) {
-                None => Err("PT404"),
-                Some(file) if expected.is_some_and(|n| n != self.number(file)) => Err("PT409"),
+                None => self.earlier_move(from, to, expected, who).unwrap_or(Err("PT404")),
+                Some(file) if expected.is_some_and(|n| n != self.number(file)) => {
+                    self.earlier_move(from, to, expected, who).unwrap_or(Err("PT409"))
+                }
                 Some(file) if from == to => self.at(file, self.number(file)),
                 Some(_) if self.live(to).is_some() => Err("PT409"),
                 Some(file) => {

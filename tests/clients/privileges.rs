@@ -72,6 +72,7 @@ fn due(admin: &mut Session, roles: &[&str]) -> Grants {
         for table in READABLE {
             due.insert((role.to_string(), table.to_string(), "SELECT".into()));
         }
+        due.insert((role.to_string(), "file_contents".into(), "SELECT".into()));
         for privilege in WRITING {
             due.insert((role.to_string(), "project_files".into(), privilege.into()));
         }

@@ -674,7 +674,8 @@ fn damage_gives_errors_or_the_right_text() {
 /// Arguments of `stored_content` after project, path and version.
 type Arguments = (Option<Vec<u8>>, [(Option<i32>, Option<i16>, Option<Vec<u8>>); 3]);
 
-const STORED_CONTENT: &str = "SELECT versioned.stored_content($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const STORED_CONTENT: &str =
+    "SELECT versioned_internal.stored_content($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 fn stored_content(
     session: &mut Session,
