@@ -80,7 +80,7 @@ pub fn register() {
         c"Comparing cannot be cancelled; the default keeps it within about a second.",
         &MAX_COMPARED_LINES,
         1,
-        i32::MAX,
+        text::LARGEST_MAX_COMPARED_LINES,
         GucContext::Suset,
         GucFlags::empty(),
     );

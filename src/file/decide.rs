@@ -286,10 +286,17 @@ mod tests {
 
     use super::*;
 
-    const PROJECT: Uuid = Uuid::from_bytes([9; 16]);
-    const ME: Option<Uuid> = Some(Uuid::from_bytes([1; 16]));
-    const FILE: Uuid = Uuid::from_bytes([2; 16]);
-    const OTHER_FILE: Uuid = Uuid::from_bytes([3; 16]);
+    fn id(n: u8) -> Uuid {
+        Uuid::from_bytes([n; 16])
+    }
+
+    fn me() -> Option<Uuid> {
+        Some(id(1))
+    }
+
+    fn file() -> Uuid {
+        id(2)
+    }
 
     fn hash(n: u8) -> Hash {
         [n; 32]
@@ -313,7 +320,7 @@ mod tests {
 
     fn live(version: i32, content: u8) -> Option<Head> {
         Some(Head {
-            file_id: FILE,
+            file_id: file(),
             version,
             is_deleted: false,
             hash: Some(hash(content)),
@@ -332,7 +339,7 @@ mod tests {
 
     fn made(version: i32, content: Option<u8>, author: Option<Uuid>) -> Option<Earlier> {
         Some(Earlier {
-            file_id: FILE,
+            file_id: file(),
             version,
             path: "a".into(),
             hash: content.map(hash),
@@ -343,7 +350,7 @@ mod tests {
     }
 
     fn outcome(found: &Found, wanted: &Wanted) -> Result<Decision, &'static str> {
-        decide(found, wanted, ME, PROJECT).map_err(|error| error.sqlstate())
+        decide(found, wanted, me(), id(9)).map_err(|error| error.sqlstate())
     }
 
     #[test]
@@ -390,16 +397,16 @@ mod tests {
     fn a_save_sent_twice_is_answered_with_its_version() {
         let wanted = save(1, Expected::Version(3));
         let mut found = at(live(5, 2));
-        let asked = EarlierTry { file_id: FILE, after: After::Version(3) };
+        let asked = EarlierTry { file_id: file(), after: After::Version(3) };
         assert_eq!(earlier_try(&found, &wanted), Some(asked));
-        found.earlier = made(4, Some(1), ME);
+        found.earlier = made(4, Some(1), me());
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
         // Somebody else's, or another content: a conflict.
         found.earlier = made(4, Some(1), None);
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
-        found.earlier = made(4, Some(8), ME);
+        found.earlier = made(4, Some(8), me());
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
-        found.earlier = made(4, Some(1), ME).map(|made| Earlier { file_type: "rust".into(), ..made });
+        found.earlier = made(4, Some(1), me()).map(|made| Earlier { file_type: "rust".into(), ..made });
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
     }
 
@@ -407,9 +414,9 @@ mod tests {
     fn a_first_save_sent_twice_is_the_first_one_since_the_last_deletion() {
         let wanted = save(1, Expected::Nothing);
         let mut found = at(live(5, 2));
-        let asked = EarlierTry { file_id: FILE, after: After::LastDeletion };
+        let asked = EarlierTry { file_id: file(), after: After::LastDeletion };
         assert_eq!(earlier_try(&found, &wanted), Some(asked));
-        found.earlier = made(4, Some(1), ME);
+        found.earlier = made(4, Some(1), me());
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
     }
 
@@ -417,14 +424,14 @@ mod tests {
     fn a_deletion_sent_twice_is_answered_with_its_version() {
         let wanted = delete(Expected::Version(3));
         let mut found = at(deleted(4));
-        assert_eq!(earlier_try(&found, &wanted), Some(EarlierTry { file_id: FILE, after: After::Version(3) }));
+        assert_eq!(earlier_try(&found, &wanted), Some(EarlierTry { file_id: file(), after: After::Version(3) }));
         assert_eq!(outcome(&found, &wanted), Err("PT404"));
-        found.earlier = made(4, None, ME);
+        found.earlier = made(4, None, me());
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
         // Though the file was made anew meanwhile.
         found.head = live(6, 2);
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
-        found.earlier = made(4, Some(1), ME);
+        found.earlier = made(4, Some(1), me());
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
         // Without an expectation nothing tells a second try from a second wish.
         assert_eq!(outcome(&at(deleted(4)), &delete(Expected::Anything)), Err("PT404"));
@@ -434,9 +441,9 @@ mod tests {
     fn a_move_sent_twice_is_answered_with_its_version() {
         let wanted = rename(Expected::Version(3));
         let mut found = Found { destination: live(4, 1), ..Found::default() };
-        assert_eq!(earlier_try(&found, &wanted), Some(EarlierTry { file_id: FILE, after: After::Version(3) }));
+        assert_eq!(earlier_try(&found, &wanted), Some(EarlierTry { file_id: file(), after: After::Version(3) }));
         let moved = |before: &str| {
-            made(4, Some(1), ME).map(|made| Earlier {
+            made(4, Some(1), me()).map(|made| Earlier {
                 path: "b".into(),
                 before: Some((before.into(), Some(hash(1)))),
                 ..made
@@ -478,9 +485,9 @@ mod tests {
     #[test]
     fn another_file_at_the_path_is_not_the_one_that_was_read() {
         let of = |file| Wanted { file: Some(file), ..save(1, Expected::Version(3)) };
-        assert_eq!(outcome(&at(live(3, 2)), &of(OTHER_FILE)), Err("40001"));
-        assert_eq!(outcome(&at(None), &of(FILE)), Err("40001"));
-        assert_eq!(outcome(&at(live(3, 2)), &of(FILE)), Ok(Decision::Write(Write::Update)));
+        assert_eq!(outcome(&at(live(3, 2)), &of(id(3))), Err("40001"));
+        assert_eq!(outcome(&at(None), &of(file())), Err("40001"));
+        assert_eq!(outcome(&at(live(3, 2)), &of(file())), Ok(Decision::Write(Write::Update)));
     }
 
     fn any_head() -> impl Strategy<Value = Option<Head>> {
@@ -515,7 +522,7 @@ mod tests {
         prop::option::of(earlier).prop_map(|earlier| {
             let (version, content, mine, path, before) = earlier?;
             let before = before.map(|(path, content)| (path, content.map(hash)));
-            made(version, content, if mine { ME } else { None }).map(|made| Earlier { path, before, ..made })
+            made(version, content, if mine { me() } else { None }).map(|made| Earlier { path, before, ..made })
         })
     }
 
@@ -526,7 +533,7 @@ mod tests {
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
         ) {
             let found = Found { head, destination, earlier };
-            let decision = decide(&found, &wanted, ME, PROJECT);
+            let decision = decide(&found, &wanted, me(), id(9));
             if let Ok(Decision::Write(write)) = decision {
                 prop_assert!(found.is_as_expected(wanted.expected));
                 prop_assert_eq!(found.live().is_some(), matches!(write, Write::Update | Write::Delete | Write::Move));
@@ -540,15 +547,26 @@ mod tests {
             }
         }
 
-        /// Only one's own version is ever taken for an earlier try, and only where one was asked for.
+        /// Only the actor's own version is taken for an earlier try.
         #[test]
-        fn an_earlier_try_is_ones_own(
+        fn an_earlier_try_is_the_actors_own(
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
         ) {
             let found = Found { head, destination, earlier };
-            if let Ok(Decision::EarlierTry { .. }) = decide(&found, &wanted, ME, PROJECT) {
-                prop_assert!(found.earlier.as_ref().is_some_and(|made| made.author == ME));
-                prop_assert!(earlier_try(&found, &wanted).is_some());
+            if let Ok(Decision::EarlierTry { .. }) = decide(&found, &wanted, me(), id(9)) {
+                prop_assert!(found.earlier.as_ref().is_some_and(|made| made.author == me()));
+            }
+            let found = Found { earlier: None, ..found };
+            let is_earlier_try = matches!(decide(&found, &wanted, me(), id(9)), Ok(Decision::EarlierTry { .. }));
+            prop_assert!(!is_earlier_try);
+        }
+
+        /// What is written, or equal to what is there, needs no look at history.
+        #[test]
+        fn history_is_asked_only_where_it_may_answer(head in any_head(), wanted in any_wanted()) {
+            let found = at(head);
+            if decide(&found, &wanted, me(), id(9)).is_ok() {
+                prop_assert_eq!(earlier_try(&found, &wanted), None);
             }
         }
 
@@ -556,7 +574,7 @@ mod tests {
         #[test]
         fn a_conflict_names_the_present_state(head in any_head(), wanted in any_wanted()) {
             let found = at(head);
-            if let Err(Error::VersionConflict(conflict)) = decide(&found, &wanted, ME, PROJECT) {
+            if let Err(Error::VersionConflict(conflict)) = decide(&found, &wanted, me(), id(9)) {
                 prop_assert_eq!(conflict.current.map(|state| state.version), found.head.as_ref().map(|head| head.version));
                 prop_assert!(wanted.expected != Expected::Anything);
             }
