@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use crate::backend::{self, Lock};
 use crate::error::Error;
+use crate::hex;
 
 /// File locks a transaction may come to hold in one project before it takes the project instead: Postgres'
 /// lock table is finite and shared by all sessions.
@@ -28,15 +29,31 @@ thread_local! {
 }
 
 fn owner_key(owner: Uuid) -> i64 {
-    backend::hash_key(&format!("owner:{owner}"))
+    key("owner:", owner, None)
 }
 
 fn project_key(project: Uuid) -> i64 {
-    backend::hash_key(&format!("project:{project}"))
+    key("project:", project, None)
 }
 
 fn file_key(project: Uuid, path: &str) -> i64 {
-    backend::hash_key(&format!("file:{project}:{path}"))
+    key("file:", project, Some(path))
+}
+
+/// The key of a kind of lock, an id, and a path. Every save makes two, so that formatting would be felt.
+fn key(kind: &str, id: Uuid, path: Option<&str>) -> i64 {
+    let digits = hex::encode(id.as_bytes());
+    let mut text = String::with_capacity(kind.len() + 37 + path.map_or(0, str::len));
+    text.push_str(kind);
+    for (n, group) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
+        text.push_str(if n == 0 { "" } else { "-" });
+        text.push_str(&digits[group]);
+    }
+    if let Some(path) = path {
+        text.push(':');
+        text.push_str(path);
+    }
+    backend::hash_key(&text)
 }
 
 /// Serializes the creation of projects by one owner.

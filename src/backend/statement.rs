@@ -1,6 +1,6 @@
 //! Statements of our own, run through SPI with plans that are prepared once per backend.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{CStr, c_char, c_int};
 use core::marker::PhantomData;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -109,6 +109,8 @@ pub struct Db<'c> {
     spi: Cell<Option<Connection>>,
     /// Whether the tables are distributed over other servers, so that only statements reach their rows.
     pub(super) is_distributed: Cell<bool>,
+    /// Tables that were locked when the call began: until it ends, they are what their names say.
+    pub(super) locked: RefCell<Vec<(&'static CStr, Oid)>>,
 }
 
 /// An open SPI connection, with the `search_path` it pins: whatever its statements name is found in `pg_catalog` or
@@ -120,7 +122,7 @@ struct Connection {
 
 /// Runs `body` with access to the extension's tables.
 pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
-    body(&Db { call, spi: Cell::new(None), is_distributed: Cell::new(false) })
+    body(&Db { call, spi: Cell::new(None), is_distributed: Cell::new(false), locked: RefCell::default() })
 }
 
 /// Puts the current memory context back: SPI leaves its own behind.

@@ -58,11 +58,18 @@ impl Lookup {
 impl Db<'_> {
     /// Locks tables as a call will use them. To be done before advisory locks are waited for: who waits for a table
     /// then holds nothing that others of its kind wait for, so that maintenance in between cannot make them deadlock.
-    pub fn lock_tables(&self, tables: &[(&CStr, Use)]) -> Result<(), Error> {
-        for (name, how) in tables {
-            self.lock_table(name, how.lock_mode())?;
+    pub fn lock_tables(&self, tables: &[(&'static CStr, Use)]) -> Result<(), Error> {
+        for &(name, how) in tables {
+            let oid = self.lock_table(name, how.lock_mode())?;
+            self.locked.borrow_mut().push((name, oid));
         }
         Ok(())
+    }
+
+    /// A table that is, or will be, locked until the transaction ends.
+    fn table(&self, name: &CStr, how: Use) -> Result<pg_sys::Oid, Error> {
+        let locked = self.locked.borrow().iter().find(|(known, _)| *known == name).map(|(_, oid)| *oid);
+        locked.map_or_else(|| self.lock_table(name, how.lock_mode()), Ok)
     }
 
     /// Finds a row with the active snapshot.
@@ -88,7 +95,7 @@ impl Db<'_> {
     }
 
     fn probe(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
-        let oid = self.lock_table(lookup.table, Use::Read.lock_mode())?;
+        let oid = self.table(lookup.table, Use::Read)?;
         // SAFETY: the table is locked, so it stays what it is, and so does an index of its that was found valid: also
         // REINDEX CONCURRENTLY waits for the users of the table before it drops one.
         unsafe {
@@ -119,21 +126,22 @@ impl Db<'_> {
     pub(super) fn lock_table(&self, name: &CStr, mode: pg_sys::LOCKMODE) -> Result<pg_sys::Oid, Error> {
         // SAFETY: a name and an oid, whatever they are of.
         let named = || unsafe { pg_sys::get_relname_relid(name.as_ptr(), self.namespace()) };
-        let mut oid = named();
+        // SAFETY: a plain read of a global.
+        let messages = || unsafe { pg_sys::SharedInvalidMessageCounter };
         loop {
+            let before = messages();
+            let oid = named();
             if oid == pg_sys::InvalidOid {
                 return Err(Error::Missing { kind: "table", name: name.to_string_lossy().into_owned() });
             }
             // SAFETY: locking an oid is safe even where no such table is any more.
             unsafe { pg_sys::LockRelationOid(oid, mode) };
             // Waiting for the lock may have shown that the name is another table's by now.
-            let now = named();
-            if now == oid {
+            if messages() == before || named() == oid {
                 return Ok(oid);
             }
             // SAFETY: taken above.
             unsafe { pg_sys::UnlockRelationOid(oid, mode) };
-            oid = now;
         }
     }
 }
@@ -153,27 +161,28 @@ pub(super) unsafe fn index_named(
 ) -> Option<pg_sys::Relation> {
     // SAFETY: see above; what is opened here is closed by the caller, or here.
     unsafe {
-        let named = || pg_sys::get_relname_relid(name.as_ptr(), namespace);
-        let mut oid = named();
-        while oid != pg_sys::InvalidOid {
-            let index = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as _);
-            // Locking it may have shown that another has the name by now.
-            let now = named();
-            if now == oid && !index.is_null() {
-                let entry = (*index).rd_index;
-                if !entry.is_null() && (*entry).indrelid == (*table).rd_id && (*entry).indisvalid {
-                    return Some(index);
-                }
-            }
-            if !index.is_null() {
-                pg_sys::relation_close(index, pg_sys::AccessShareLock as _);
-            }
-            if now == oid {
+        loop {
+            let before = pg_sys::SharedInvalidMessageCounter;
+            let oid = pg_sys::get_relname_relid(name.as_ptr(), namespace);
+            if oid == pg_sys::InvalidOid {
                 return None;
             }
-            oid = now;
+            let index = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as _);
+            // Locking it may have shown that another has the name by now.
+            let is_it = pg_sys::SharedInvalidMessageCounter == before
+                || pg_sys::get_relname_relid(name.as_ptr(), namespace) == oid;
+            if index.is_null() {
+                if is_it { return None } else { continue }
+            }
+            let entry = (*index).rd_index;
+            if is_it && !entry.is_null() && (*entry).indrelid == (*table).rd_id && (*entry).indisvalid {
+                return Some(index);
+            }
+            pg_sys::relation_close(index, pg_sys::AccessShareLock as _);
+            if is_it {
+                return None;
+            }
         }
-        None
     }
 }
 
@@ -295,7 +304,7 @@ impl Writer {
         if db.is_distributed.get() {
             return Ok(None);
         }
-        let oid = db.lock_table(name, Use::Write.lock_mode())?;
+        let oid = db.table(name, Use::Write)?;
         // SAFETY: the table is locked until the transaction ends; the reference goes with the writer.
         unsafe {
             let writer = Writer { table: pg_sys::table_open(oid, pg_sys::NoLock as _) };
@@ -317,7 +326,9 @@ impl Writer {
         unsafe {
             let tuple = pg_sys::heap_form_tuple((*self.table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
             let executor = Executor::begin(self.table, tuple);
-            executor.check_constraints();
+            if needs_check(self.table, tuple) {
+                executor.check_constraints();
+            }
             pg_sys::heap_insert(self.table, tuple, pg_sys::GetCurrentCommandId(true), 0, core::ptr::null_mut());
             executor.insert_index_entries(IndexEntries::New);
             executor.end();
@@ -348,14 +359,19 @@ impl Writer {
                 datums.as_mut_ptr(),
                 nulls.as_mut_ptr(),
             );
-            let executor = Executor::begin(self.table, new);
-            executor.check_constraints();
-            let (result, entries) = heap_update(self.table, &mut (*old).t_self, new);
-            if result == pg_sys::TM_Result::TM_Ok {
-                executor.insert_index_entries(entries);
+            if needs_check(self.table, new) {
+                let executor = Executor::begin(self.table, new);
+                executor.check_constraints();
+                executor.end();
             }
-            executor.end();
-            result == pg_sys::TM_Result::TM_Ok
+            let (result, entries) = heap_update(self.table, &mut (*old).t_self, new);
+            let is_updated = result == pg_sys::TM_Result::TM_Ok;
+            if is_updated && entries != IndexEntries::None {
+                let executor = Executor::begin(self.table, new);
+                executor.insert_index_entries(entries);
+                executor.end();
+            }
+            is_updated
         }
     }
 }
@@ -455,21 +471,13 @@ impl Executor {
         }
     }
 
-    /// NOT NULL and CHECK.
+    /// Raises an error where a NOT NULL or CHECK constraint does not hold.
     unsafe fn check_constraints(&self) {
         // SAFETY: as begun.
-        unsafe {
-            let table = (*self.relation).ri_RelationDesc;
-            if !(*(*table).rd_att).constr.is_null() {
-                guard::ExecConstraints(self.relation, self.slot, self.state);
-            }
-        }
+        unsafe { guard::ExecConstraints(self.relation, self.slot, self.state) };
     }
 
     unsafe fn insert_index_entries(&self, entries: IndexEntries) {
-        if entries == IndexEntries::None {
-            return;
-        }
         // SAFETY: as begun; the heap has the tuple, and wrote into it where it lies.
         unsafe {
             (*self.slot).tts_tid = (*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_self;
@@ -500,6 +508,19 @@ impl Executor {
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
             pg_sys::FreeExecutorState(self.state);
         }
+    }
+}
+
+/// Whether a row may break a constraint: there is a CHECK, or a column that must not be NULL is.
+unsafe fn needs_check(table: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> bool {
+    // SAFETY: the table is open, and the tuple of its form.
+    unsafe {
+        let desc = (*table).rd_att;
+        let constraints = (*desc).constr;
+        !constraints.is_null()
+            && ((*constraints).num_check > 0
+                || (1..=(*desc).natts)
+                    .any(|number| (*attribute(desc, number)).attnotnull && pg_sys::heap_attisnull(tuple, number, desc)))
     }
 }
 

@@ -284,7 +284,7 @@ fn insertions_and_deletions_are_not_searched() {
     }
     // Two of them at one place are a conflict, in which they are compared.
     let other = numbers(0..60) + &numbers(1000..1100) + &numbers(60..100);
-    assert_eq!(merge(&old, &new, &other, &LABELS, 1009), Err(TooManyLines { lines: 1010, limit: 1009 }));
+    assert_eq!(merge(&old, &new, &other, &LABELS, 1004), Err(TooManyLines { lines: 1005, limit: 1004 }));
 }
 
 #[test]
