@@ -156,6 +156,76 @@ mod functions {
 
 pub use functions::*;
 
+/// A copy of the first row that `conditions` on an index find, or null: many calls under one guard, because a guard costs
+/// as much as a small call.
+///
+/// # Safety
+/// Table and index are open and belong together; there are `count` conditions on the index's first columns.
+pub unsafe fn first_row(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: Snapshot,
+    conditions: *mut pg_sys::ScanKeyData,
+    count: c_int,
+) -> pg_sys::HeapTuple {
+    unsafe extern "C-unwind" {
+        #[cfg(not(feature = "pg18"))]
+        fn index_beginscan(
+            table: pg_sys::Relation,
+            index: pg_sys::Relation,
+            snapshot: Snapshot,
+            keys: c_int,
+            order_bys: c_int,
+        ) -> pg_sys::IndexScanDesc;
+        #[cfg(feature = "pg18")]
+        fn index_beginscan(
+            table: pg_sys::Relation,
+            index: pg_sys::Relation,
+            snapshot: Snapshot,
+            instrument: *mut pg_sys::IndexScanInstrumentation,
+            keys: c_int,
+            order_bys: c_int,
+        ) -> pg_sys::IndexScanDesc;
+        fn index_rescan(
+            scan: pg_sys::IndexScanDesc,
+            keys: *mut pg_sys::ScanKeyData,
+            count: c_int,
+            order_bys: *mut pg_sys::ScanKeyData,
+            order_by_count: c_int,
+        );
+        fn index_getnext_slot(
+            scan: pg_sys::IndexScanDesc,
+            direction: pg_sys::ScanDirection::Type,
+            slot: *mut TupleTableSlot,
+        ) -> bool;
+        fn index_endscan(scan: pg_sys::IndexScanDesc);
+        fn table_slot_create(table: pg_sys::Relation, slots: *mut *mut List) -> *mut TupleTableSlot;
+        fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
+    }
+    const NONE: c_int = 0;
+    let nothing = core::ptr::null_mut;
+    // SAFETY: by the caller; what is begun here is ended here, or by the end of the transaction after an error.
+    unsafe {
+        guarded(|| {
+            #[cfg(not(feature = "pg18"))]
+            let scan = index_beginscan(table, index, snapshot, count, NONE);
+            #[cfg(feature = "pg18")]
+            let scan = index_beginscan(table, index, snapshot, core::ptr::null_mut(), count, NONE);
+            index_rescan(scan, conditions, count, nothing(), NONE);
+            let slot = table_slot_create(table, core::ptr::null_mut());
+            let mut row = core::ptr::null_mut();
+            if index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot)
+                && let Some(copy) = (*(*slot).tts_ops).copy_heap_tuple
+            {
+                row = copy(slot);
+            }
+            ExecDropSingleTupleTableSlot(slot);
+            index_endscan(scan);
+            row
+        })
+    }
+}
+
 /// For [`SPI_execute_plan_extended`].
 pub fn options(params: ParamListInfo, receiver: *mut DestReceiver) -> SPIExecuteOptions {
     SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() }

@@ -1,6 +1,5 @@
 //! A row, from wherever it comes, with its columns by name.
 
-use core::ffi::CStr;
 use core::marker::PhantomData;
 
 use pgrx::pg_sys;
@@ -87,7 +86,7 @@ impl<'r> Row<'r> {
         // SAFETY: the tuple and its description live as long as the row.
         unsafe {
             let number = (1..=(*self.desc).natts)
-                .find(|&number| attribute_name(self.desc, number) == name.as_bytes())
+                .find(|&number| is_named(self.desc, number, name))
                 .unwrap_or_else(|| panic!("no column {name}"));
             self.numbered(number)
         }
@@ -121,13 +120,15 @@ impl<'r> Row<'r> {
     }
 }
 
-/// Name of attribute `number` (from 1).
+/// Whether attribute `number` (from 1) has this name.
 ///
 /// # Safety
 /// There must be an attribute of that number.
-pub(super) unsafe fn attribute_name<'d>(desc: pg_sys::TupleDesc, number: i32) -> &'d [u8] {
-    // SAFETY: as said.
-    unsafe { CStr::from_ptr((*attribute(desc, number)).attname.data.as_ptr()).to_bytes() }
+pub(super) unsafe fn is_named(desc: pg_sys::TupleDesc, number: i32, name: &str) -> bool {
+    // SAFETY: as said. A name is followed by a NUL within its field.
+    let field = unsafe { &(*attribute(desc, number)).attname.data };
+    let same = |(byte, character): (u8, &core::ffi::c_char)| byte == *character as u8;
+    name.len() < field.len() && field[name.len()] == 0 && name.bytes().zip(field).all(same)
 }
 
 /// Attribute `number` (from 1).

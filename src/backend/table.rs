@@ -12,7 +12,7 @@ use core::mem::MaybeUninit;
 use pgrx::pg_sys;
 
 use super::guard;
-use super::row::{Row, attribute, attribute_name};
+use super::row::{Row, attribute, is_named};
 use super::statement::{Arg, Db, Statement};
 use super::value::Value;
 use crate::error::Error;
@@ -198,14 +198,10 @@ unsafe fn probe_index(
     // SAFETY: table and index are open and belong together; conditions and slot live as long as the scan.
     unsafe {
         let mut conditions = equal_to::<MOST_COLUMNS>(columns, key);
-        let scan = begin_scan(table, index, pg_sys::GetActiveSnapshot(), &mut conditions[..columns.len()]);
-        let slot = pg_sys::table_slot_create(table, core::ptr::null_mut());
-        let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
-        let tuple = found.then(|| pg_sys::ExecCopySlotHeapTuple(slot));
-        pg_sys::ExecDropSingleTupleTableSlot(slot);
-        pg_sys::index_endscan(scan);
+        let snapshot = pg_sys::GetActiveSnapshot();
+        let row = guard::first_row(table, index, snapshot, conditions.as_mut_ptr(), columns.len() as _);
         pg_sys::index_close(index, pg_sys::AccessShareLock as _);
-        tuple
+        (!row.is_null()).then_some(row)
     }
 }
 
@@ -269,7 +265,7 @@ pub struct Allowed {
     /// Name of the trigger whose work the writer does itself.
     pub trigger: Option<&'static CStr>,
     /// The column whose foreign key need not be checked because an update leaves it alone.
-    pub foreign_key: Option<&'static CStr>,
+    pub foreign_key: Option<&'static str>,
 }
 
 impl Writer {
@@ -345,7 +341,7 @@ impl Writer {
             let desc = (*self.table).rd_att;
             let (mut numbers, mut datums, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
             for (name, value) in columns {
-                let is_it = |&number: &i32| attribute_name(desc, number) == name.as_bytes();
+                let is_it = |&number: &i32| is_named(desc, number, name);
                 numbers.push((1..=(*desc).natts).find(is_it).unwrap_or_else(|| panic!("no column {name}")));
                 let (datum, is_null) = value.parts();
                 datums.push(datum);
@@ -555,7 +551,7 @@ unsafe fn has_columns(table: pg_sys::Relation, columns: &[(&str, pg_sys::Oid)]) 
         let desc = (*table).rd_att;
         (*desc).natts as usize == columns.len()
             && columns.iter().zip(1..).all(|((name, type_id), number)| {
-                attribute_name(desc, number) == name.as_bytes() && (*attribute(desc, number)).atttypid == *type_id
+                is_named(desc, number, name) && (*attribute(desc, number)).atttypid == *type_id
             })
     }
 }
@@ -583,14 +579,14 @@ unsafe fn has_only_triggers(table: pg_sys::Relation, command: pg_sys::CmdType::T
 }
 
 /// Whether a trigger belongs to a foreign key of this one column.
-unsafe fn is_foreign_key_of(table: pg_sys::Relation, trigger: &pg_sys::Trigger, column: &CStr) -> bool {
+unsafe fn is_foreign_key_of(table: pg_sys::Relation, trigger: &pg_sys::Trigger, column: &str) -> bool {
     // SAFETY: the list is the relation cache's own, of nodes of this kind.
     unsafe {
         let keys = pgrx::PgList::<pg_sys::ForeignKeyCacheInfo>::from_pg(pg_sys::RelationGetFKeyList(table));
         keys.iter_ptr().any(|key| {
             (*key).conoid == trigger.tgconstraint
                 && (*key).nkeys == 1
-                && attribute_name((*table).rd_att, (*key).conkey[0].into()) == column.to_bytes()
+                && is_named((*table).rd_att, (*key).conkey[0].into(), column)
         })
     }
 }

@@ -9,71 +9,89 @@ use std::rc::Rc;
 
 use lru::LruCache;
 
+use super::stored::{Identity, Stored};
 use crate::settings::BASE_CACHE_SIZE;
 
 /// Which content: the file's id, its version, the content's SHA-256.
 pub type Key = ([u8; 16], i32, [u8; 32]);
 
-/// What an entry takes beside its contents.
+/// What an entry takes besides its contents.
 const ENTRY_BYTES: usize = 160;
 
-struct Cache {
-    entries: LruCache<Key, Entry>,
-    bytes: usize,
+/// The rows of a content as they were: its own, and that of what it stands on.
+pub struct Rows {
+    own: Identity,
+    stands_on: Option<Identity>,
 }
 
-struct Entry {
-    /// The rows as they were.
-    rows: Vec<u8>,
-    content: Rc<Vec<u8>>,
-}
+impl Rows {
+    pub fn of(own: Stored, stands_on: Option<Stored>) -> Self {
+        Rows { own: own.identity(), stands_on: stands_on.map(Stored::identity) }
+    }
 
-impl Entry {
+    fn are(&self, own: Stored, stands_on: Option<Stored>) -> bool {
+        own.is(&self.own)
+            && match (stands_on, &self.stands_on) {
+                (Some(row), Some(known)) => row.is(known),
+                (row, known) => row.is_none() && known.is_none(),
+            }
+    }
+
     fn bytes(&self) -> usize {
-        self.content.len() + self.rows.len() + ENTRY_BYTES
+        self.own.len() + self.stands_on.as_ref().map_or(0, Identity::len)
     }
 }
 
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
+struct Entry<R> {
+    rows: R,
+    content: Rc<Vec<u8>>,
+    bytes: usize,
 }
 
-impl Default for Cache {
+struct Cache<R> {
+    entries: LruCache<Key, Entry<R>>,
+    bytes: usize,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache<Rows>> = RefCell::default();
+}
+
+impl<R> Default for Cache<R> {
     fn default() -> Self {
         Cache { entries: LruCache::unbounded(), bytes: 0 }
     }
 }
 
-impl Cache {
-    fn get(&mut self, key: &Key, rows: &[u8]) -> Option<Rc<Vec<u8>>> {
-        self.entries.get(key).filter(|entry| entry.rows == rows).map(|entry| entry.content.clone())
+impl<R> Cache<R> {
+    fn get(&mut self, key: &Key, are_same: impl FnOnce(&R) -> bool) -> Option<Rc<Vec<u8>>> {
+        self.entries.get(key).filter(|entry| are_same(&entry.rows)).map(|entry| entry.content.clone())
     }
 
-    fn put(&mut self, key: Key, entry: Entry, limit: usize) {
-        self.bytes += entry.bytes();
-        if let Some(known) = self.entries.put(key, entry) {
-            self.bytes -= known.bytes();
+    /// `bytes` is what the rows take.
+    fn put(&mut self, key: Key, rows: R, bytes: usize, content: Rc<Vec<u8>>, limit: usize) {
+        let bytes = bytes + content.len() + ENTRY_BYTES;
+        self.bytes += bytes;
+        if let Some(known) = self.entries.put(key, Entry { rows, content, bytes }) {
+            self.bytes -= known.bytes;
         }
         while self.bytes > limit
             && let Some((_, oldest)) = self.entries.pop_lru()
         {
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.bytes;
         }
     }
 }
 
-/// What the cache has of a content that was decoded from `rows`.
-pub fn get(key: &Key, rows: &[u8]) -> Option<Rc<Vec<u8>>> {
-    CACHE.with_borrow_mut(|cache| cache.get(key, rows))
+/// What the cache has of a content that was decoded from these rows.
+pub fn get(key: &Key, own: Stored, stands_on: Option<Stored>) -> Option<Rc<Vec<u8>>> {
+    CACHE.with_borrow_mut(|cache| cache.get(key, |rows| rows.are(own, stands_on)))
 }
 
 /// Keeps a content, and lets go of the ones used longest ago, within `pg_versioned.base_cache_size`.
-pub fn put(key: Key, rows: Vec<u8>, content: Rc<Vec<u8>>) {
-    CACHE.with_borrow_mut(|cache| cache.put(key, Entry { rows, content }, limit()));
-}
-
-fn limit() -> usize {
-    BASE_CACHE_SIZE.get() as usize * 1024
+pub fn put(key: Key, rows: Rows, content: Rc<Vec<u8>>) {
+    let (bytes, limit) = (rows.bytes(), BASE_CACHE_SIZE.get() as usize * 1024);
+    CACHE.with_borrow_mut(|cache| cache.put(key, rows, bytes, content, limit));
 }
 
 #[cfg(test)]
@@ -84,19 +102,23 @@ mod tests {
         ([n; 16], 1, [n; 32])
     }
 
-    fn entry(size: usize) -> Entry {
-        Entry { rows: b"rows".to_vec(), content: Rc::new(vec![0; size]) }
+    fn put(cache: &mut Cache<&'static str>, n: u8, size: usize, limit: usize) {
+        cache.put(key(n), "rows", 4, Rc::new(vec![0; size]), limit);
+    }
+
+    fn has(cache: &mut Cache<&'static str>, n: u8) -> bool {
+        cache.get(&key(n), |rows| *rows == "rows").is_some()
     }
 
     #[test]
     fn the_oldest_go_first() {
         let mut cache = Cache::default();
-        let limit = 3 * entry(100).bytes();
+        let limit = 3 * (100 + 4 + ENTRY_BYTES);
         for n in 0..4 {
-            cache.put(key(n), entry(100), limit);
-            assert!(cache.get(&key(0), b"rows").is_some());
+            put(&mut cache, n, 100, limit);
+            assert!(has(&mut cache, 0));
         }
-        let kept = (0..4).map(|n| cache.get(&key(n), b"rows").is_some());
+        let kept = (0..4).map(|n| has(&mut cache, n));
         assert_eq!(kept.collect::<Vec<_>>(), [true, false, true, true]);
         assert_eq!(cache.bytes, limit);
     }
@@ -104,17 +126,17 @@ mod tests {
     #[test]
     fn what_exceeds_the_limit_is_not_kept() {
         let mut cache = Cache::default();
-        cache.put(key(1), entry(1_000), 1_000);
-        assert!(cache.get(&key(1), b"rows").is_none());
+        put(&mut cache, 1, 1_000, 1_000);
+        assert!(!has(&mut cache, 1));
         assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
     }
 
     #[test]
     fn other_content_or_other_rows_are_not_found() {
         let mut cache = Cache::default();
-        cache.put(([1; 16], 1, [1; 32]), entry(10), 1_000);
-        assert!(cache.get(&([1; 16], 1, [2; 32]), b"rows").is_none());
-        assert!(cache.get(&([1; 16], 1, [1; 32]), b"damaged").is_none());
-        assert!(cache.get(&([1; 16], 1, [1; 32]), b"rows").is_some());
+        put(&mut cache, 1, 10, 1_000);
+        assert!(cache.get(&([1; 16], 1, [2; 32]), |_| true).is_none());
+        assert!(cache.get(&key(1), |rows| *rows == "damaged").is_none());
+        assert!(has(&mut cache, 1));
     }
 }

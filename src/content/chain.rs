@@ -27,13 +27,6 @@ pub struct Chain {
     pub key_cost: i32,
 }
 
-impl Chain {
-    /// The version that the next one is to be compared with, if any.
-    pub fn base_to_try(&self) -> Option<i32> {
-        self.base.filter(|_| self.base_cost >= 0)
-    }
-}
-
 /// A version that others stand on.
 #[derive(Clone, Copy)]
 pub struct Base<'c> {
@@ -41,14 +34,6 @@ pub struct Base<'c> {
     pub content: &'c [u8],
     /// Length of its stored bytes.
     pub stored: i32,
-}
-
-/// What the next version of a file may stand on: nothing, its last keyframe, or a middle version on that keyframe.
-#[derive(Clone, Copy)]
-pub enum Bases<'c> {
-    None,
-    Keyframe(Base<'c>),
-    Middle { middle: Base<'c>, keyframe: Base<'c> },
 }
 
 /// The stored form of a version.
@@ -61,34 +46,42 @@ pub struct StoredForm {
     pub chain: Chain,
 }
 
-/// Encodes `content` as version `version` of a file. `bases` has what [`Chain::base_to_try`] asked for.
-pub fn next(version: i32, content: &[u8], chain: Chain, bases: Bases) -> StoredForm {
-    let keyframe = match bases {
-        Bases::None => return new_keyframe(version, content, (chain.base_cost + 1).min(0)),
-        Bases::Keyframe(keyframe) => keyframe,
-        Bases::Middle { middle, keyframe } => {
-            let encoded = codec::delta(middle.content, content);
-            let base_cost = cost(chain.base_cost, &encoded);
-            if base_cost <= middle.stored / 2 {
-                return StoredForm { encoded, base: Some(middle.version), chain: Chain { base_cost, ..chain } };
+impl Chain {
+    /// The version that the next one is to be compared with, if any.
+    pub fn base_to_try(&self) -> Option<i32> {
+        self.base.filter(|_| self.base_cost >= 0)
+    }
+
+    /// The next version where there is nothing to stand on.
+    pub fn on_nothing(self, version: i32, content: &[u8]) -> StoredForm {
+        new_keyframe(version, content, (self.base_cost + 1).min(0))
+    }
+
+    /// The next version as a delta on the last middle version; `None` when that has cost enough.
+    pub fn on_middle(self, content: &[u8], middle: Base) -> Option<StoredForm> {
+        let encoded = codec::delta(middle.content, content);
+        let base_cost = cost(self.base_cost, &encoded);
+        let chain = Chain { base_cost, ..self };
+        (base_cost <= middle.stored / 2).then_some(StoredForm { encoded, base: Some(middle.version), chain })
+    }
+
+    /// The next version as a middle version on the last keyframe, or as a new keyframe.
+    pub fn on_keyframe(self, version: i32, content: &[u8], keyframe: Base) -> StoredForm {
+        let encoded = codec::delta(keyframe.content, content);
+        if length(&encoded) > keyframe.stored / 2 {
+            // So large a delta may be no smaller than a keyframe, which serves the next versions better.
+            let instead = new_keyframe(version, content, -SKIPPED_AFTER_HOPELESS);
+            if length(&instead.encoded) <= length(&encoded).saturating_add(length(&encoded) / 3) {
+                return instead;
             }
-            keyframe
         }
-    };
-    let encoded = codec::delta(keyframe.content, content);
-    let key_cost = cost(chain.key_cost, &encoded);
-    if length(&encoded) > keyframe.stored / 2 {
-        // So large a delta may be no smaller than a keyframe, which serves the next versions better.
-        let instead = new_keyframe(version, content, -SKIPPED_AFTER_HOPELESS);
-        if length(&instead.encoded) <= length(&encoded).saturating_add(length(&encoded) / 3) {
-            return instead;
+        let key_cost = cost(self.key_cost, &encoded);
+        if key_cost > keyframe.stored {
+            return new_keyframe(version, content, 0);
         }
+        let chain = Chain { base: Some(version), base_cost: 0, key_cost };
+        StoredForm { encoded, base: Some(keyframe.version), chain }
     }
-    if key_cost > keyframe.stored {
-        return new_keyframe(version, content, 0);
-    }
-    let chain = Chain { base: Some(version), base_cost: 0, key_cost };
-    StoredForm { encoded, base: Some(keyframe.version), chain }
 }
 
 fn new_keyframe(version: i32, content: &[u8], base_cost: i32) -> StoredForm {
@@ -135,12 +128,14 @@ mod tests {
                 content: self.read(version, 0).leak(),
                 stored: self.forms[&version].0.encoded.bytes.len() as i32,
             };
-            let bases = match self.chain.base_to_try().map(|base| (read(base), self.forms[&base].0.base)) {
-                None => Bases::None,
-                Some((keyframe, None)) => Bases::Keyframe(keyframe),
-                Some((middle, Some(keyframe))) => Bases::Middle { middle, keyframe: read(keyframe) },
+            let form = match self.chain.base_to_try().map(|base| (read(base), self.forms[&base].0.base)) {
+                None => self.chain.on_nothing(version, content),
+                Some((keyframe, None)) => self.chain.on_keyframe(version, content, keyframe),
+                Some((middle, Some(keyframe))) => self
+                    .chain
+                    .on_middle(content, middle)
+                    .unwrap_or_else(|| self.chain.on_keyframe(version, content, read(keyframe))),
             };
-            let form = next(version, content, self.chain, bases);
             self.chain = form.chain;
             self.forms.insert(version, (form, content.len()));
         }

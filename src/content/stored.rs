@@ -40,13 +40,32 @@ impl<'r> Stored<'r> {
     }
 
     /// What stands in the row; another stored form has another.
-    pub(super) fn identity(self) -> Vec<u8> {
-        [&self.size.to_ne_bytes()[..], &self.encoding.to_ne_bytes(), self.bytes.image()].concat()
+    pub(super) fn identity(self) -> Identity {
+        Identity { size: self.size, encoding: self.encoding, image: self.bytes.image().into() }
+    }
+
+    /// Whether this is what stood in the row.
+    pub(super) fn is(self, identity: &Identity) -> bool {
+        (self.size, self.encoding, self.bytes.image()) == (identity.size, identity.encoding, &*identity.image)
     }
 
     /// That of a row of `project_file_versions`.
     pub fn of(row: &'r Row) -> Option<Self> {
         Stored::new(row.get("size_bytes"), row.get("encoding"), row.get("stored"))
+    }
+}
+
+/// What stood in a row.
+pub struct Identity {
+    size: i32,
+    encoding: i16,
+    image: Box<[u8]>,
+}
+
+impl Identity {
+    /// Bytes that it takes.
+    pub fn len(&self) -> usize {
+        size_of::<Self>() + self.image.len()
     }
 }
 
@@ -68,13 +87,13 @@ pub(super) fn text(version: Stored, base: Option<&[u8]>, hash: &[u8]) -> Result<
 
 /// A content that was decoded, and the row it is of.
 struct Decoded {
-    identity: Vec<u8>,
+    identity: Identity,
     content: Vec<u8>,
 }
 
 impl Decoded {
     fn is_of(&self, stored: Stored) -> bool {
-        self.identity == stored.identity()
+        stored.is(&self.identity)
     }
 
     fn of(stored: Stored, base: Option<&[u8]>) -> Result<Self, Flaw> {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use pgrx::Uuid;
 
 use super::cache;
-use super::chain::{self, Base, Bases, Chain, StoredForm};
+use super::chain::{Base, Chain, StoredForm};
 use super::stored::{self, Hash, Stored};
 use crate::args;
-use crate::backend::{self, Db, Lookup, Row};
+use crate::backend::{self, Bytes, Db, Lookup, Row};
 use crate::error::{Error, Flaw};
 
 /// The row of a file's version.
@@ -31,8 +31,7 @@ pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Er
         None => None,
         Some(base) => {
             let file_id = row.value("file_id");
-            let rows = BaseRows::read(db, project, file_id, base)?;
-            Some(rows.contents(file_id).map_err(damaged)?.base.1)
+            Some(BaseRows::read(db, project, file_id, base)?.base().map_err(damaged)?.content)
         }
     };
     stored::text(stored, base.as_deref().map(Vec::as_slice), &hash).map(Some).map_err(damaged)
@@ -46,27 +45,45 @@ pub fn next_form(
     content: &str,
 ) -> Result<StoredForm, Error> {
     let content = content.as_bytes();
-    let Some((file_id, version, chain)) = previous else {
-        return Ok(chain::next(1, content, Chain::default(), Bases::None));
-    };
-    let rows = chain.base_to_try().map(|base| BaseRows::read(db, project, file_id, base)).transpose()?;
-    // A new version needs no damaged one: it is saved as a keyframe.
-    let log = |flaw: &Flaw| backend::log(&format!("project {project}, file {file_id}: {flaw}"));
-    let contents = rows.as_ref().and_then(|rows| rows.contents(file_id).inspect_err(log).ok());
-    let bases = contents.as_ref().map_or(Bases::None, BaseContents::bases);
-    Ok(chain::next(version + 1, content, chain, bases))
+    let Some((file_id, last, chain)) = previous else { return Ok(Chain::default().on_nothing(1, content)) };
+    let version = last + 1;
+    let Some(base) = chain.base_to_try() else { return Ok(chain.on_nothing(version, content)) };
+    let rows = BaseRows::read(db, project, file_id, base)?;
+    Ok(on_base(chain, version, content, &rows).unwrap_or_else(|flaw| {
+        // A new version needs no damaged one: it is saved as a keyframe.
+        backend::log(&format!("project {project}, file {file_id}: {flaw}"));
+        chain.on_nothing(version, content)
+    }))
+}
+
+fn on_base(chain: Chain, version: i32, content: &[u8], rows: &BaseRows) -> Result<StoredForm, Flaw> {
+    let base = rows.base()?;
+    let Some(keyframe) = &rows.keyframe else { return Ok(chain.on_keyframe(version, content, base.as_base())) };
+    match chain.on_middle(content, base.as_base()) {
+        Some(form) => Ok(form),
+        None => Ok(chain.on_keyframe(version, content, rows.decoded(keyframe, None)?.as_base())),
+    }
 }
 
 /// The rows of a base, and of the keyframe it stands on if it is none itself.
 struct BaseRows<'d> {
+    file_id: Uuid,
     base: Option<Row<'d>>,
     keyframe: Option<Row<'d>>,
 }
 
-/// What they hold.
-struct BaseContents<'r> {
-    base: (Stored<'r>, Rc<Vec<u8>>, i32),
-    keyframe: Option<(Stored<'r>, Rc<Vec<u8>>, i32)>,
+/// A content that others stand on.
+struct BaseContent {
+    version: i32,
+    content: Rc<Vec<u8>>,
+    /// Length of its stored bytes.
+    stored: i32,
+}
+
+impl BaseContent {
+    fn as_base(&self) -> Base<'_> {
+        Base { version: self.version, content: &self.content, stored: self.stored }
+    }
 }
 
 impl<'d> BaseRows<'d> {
@@ -76,51 +93,36 @@ impl<'d> BaseRows<'d> {
             Some(keyframe) => version_row(db, project, file_id, keyframe)?,
             None => None,
         };
-        Ok(BaseRows { base, keyframe })
+        Ok(BaseRows { file_id, base, keyframe })
     }
 
-    fn contents(&self, file_id: Uuid) -> Result<BaseContents<'_>, Flaw> {
-        let keyframe = self.keyframe.as_ref().map(|row| content(row, file_id, None)).transpose()?;
-        let base = self.base.as_ref().ok_or(Flaw::BaseMissing)?;
-        let stands_on = keyframe.as_ref().map(|(stored, content, _)| (*stored, content.as_slice()));
-        Ok(BaseContents { base: content(base, file_id, stands_on)?, keyframe })
+    /// The content of the base.
+    fn base(&self) -> Result<BaseContent, Flaw> {
+        self.decoded(self.base.as_ref().ok_or(Flaw::BaseMissing)?, self.keyframe.as_ref())
     }
-}
 
-impl BaseContents<'_> {
-    fn bases(&self) -> Bases<'_> {
-        match &self.keyframe {
-            None => Bases::Keyframe(as_base(&self.base)),
-            Some(keyframe) => Bases::Middle { middle: as_base(&self.base), keyframe: as_base(keyframe) },
-        }
+    /// The content of a row, which stands on `keyframe` if it is none itself: kept from an earlier call, or decoded.
+    fn decoded(&self, row: &Row, keyframe: Option<&Row>) -> Result<BaseContent, Flaw> {
+        let own = Stored::of(row).ok_or(Flaw::Undecodable)?;
+        let stands_on = keyframe.map(|row| Stored::of(row).ok_or(Flaw::Undecodable)).transpose()?;
+        let hash: Hash = row
+            .get::<Bytes>("content_hash")
+            .map_or(&[][..], Bytes::fetch)
+            .try_into()
+            .map_err(|_| Flaw::HashMismatch)?;
+        let version = row.value("version");
+        let key = (*self.file_id.as_bytes(), version, hash);
+        let content = match cache::get(&key, own, stands_on) {
+            Some(content) => content,
+            None => {
+                let keyframe = keyframe.map(|row| self.decoded(row, None)).transpose()?;
+                let content = own.decode(keyframe.as_ref().map(|keyframe| keyframe.content.as_slice()))?;
+                stored::check(&content, &hash)?;
+                let content = Rc::new(content);
+                cache::put(key, cache::Rows::of(own, stands_on), content.clone());
+                content
+            }
+        };
+        Ok(BaseContent { version, content, stored: own.bytes.len() as i32 })
     }
-}
-
-fn as_base<'c>((stored, content, version): &'c (Stored, Rc<Vec<u8>>, i32)) -> Base<'c> {
-    Base { version: *version, content, stored: stored.bytes.len() as i32 }
-}
-
-/// The content of a version that others stand on: kept from an earlier call, or decoded. `stands_on` is what it stands
-/// on itself, and that one's content.
-fn content<'r>(
-    row: &'r Row,
-    file_id: Uuid,
-    stands_on: Option<(Stored, &[u8])>,
-) -> Result<(Stored<'r>, Rc<Vec<u8>>, i32), Flaw> {
-    let stored = Stored::of(row).ok_or(Flaw::Undecodable)?;
-    let hash: Hash = row.get::<Vec<u8>>("content_hash").and_then(|h| h.try_into().ok()).ok_or(Flaw::HashMismatch)?;
-    let version = row.value("version");
-    let name = (*file_id.as_bytes(), version, hash);
-    let mut rows = stored.identity();
-    if let Some((base, _)) = stands_on {
-        rows.extend(base.identity());
-    }
-    if let Some(content) = cache::get(&name, &rows) {
-        return Ok((stored, content, version));
-    }
-    let content = stored.decode(stands_on.map(|(_, content)| content))?;
-    stored::check(&content, &hash)?;
-    let content = Rc::new(content);
-    cache::put(name, rows, content.clone());
-    Ok((stored, content, version))
 }

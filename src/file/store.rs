@@ -326,7 +326,7 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
         ("stored", column_type::<Bytes>()),
     ];
     // The project of a head never changes. What the trigger would do, the row below does.
-    const OF_HEADS: Allowed = Allowed { trigger: None, foreign_key: Some(c"project_id") };
+    const OF_HEADS: Allowed = Allowed { trigger: None, foreign_key: Some("project_id") };
     const OF_VERSIONS: Allowed = Allowed { trigger: Some(c"stamp_file_change"), foreign_key: None };
 
     let (Some(body), Some(form), true) = (&new.body, &new.form, head.is_in_table()) else { return Ok(None) };
