@@ -1,5 +1,5 @@
--- Who may see what: row level security for reading. Writing goes through the functions alone,
--- which check rights themselves.
+-- Who may see what: row level security for reading. Writing goes only through the functions, which check rights
+-- themselves.
 
 CREATE FUNCTION @extschema@.current_actor() RETURNS uuid
     LANGUAGE c STABLE PARALLEL SAFE
@@ -11,7 +11,7 @@ CREATE FUNCTION @extschema@.can_read_project(p_project_id uuid) RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 100
     AS 'MODULE_PATHNAME', 'can_read_project_wrapper';
 COMMENT ON FUNCTION @extschema@.can_read_project(uuid) IS
-    'Whether the current actor is a member of a project, in any role. What the row level security policies ask.';
+    'Whether the current actor is a member of a project, in any role. Used by the row level security policies.';
 
 CREATE FUNCTION @extschema@.readable_project_ids() RETURNS uuid[]
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000
@@ -47,7 +47,7 @@ ALTER TABLE @extschema@.project_file_versions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON @extschema@.project_file_versions FOR SELECT
     USING (@extschema@.can_read_project(project_id));
 
--- No policy: nobody but the extension's owner reads them.
+-- No policies: only the extension's owner can read them.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
 
@@ -93,9 +93,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.grant_versioned_access(name) IS
-    'Lets a role read (under row level security) and call the functions. For the owner of the extension. 22023 when there is no such role.';
+    'Lets a role read (under row level security), call the functions and write to project_files. For the owner of the extension. 22023 if there is no such role.';
 
--- After all is created: default privileges of the database may have given it to roles nobody thought of.
+-- After everything has been created: default privileges of the database may have granted privileges on it to any role.
 DO $$
 DECLARE
     v_member record;
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 
--- Without these pg_dump would leave every user's data behind.
+-- Without these, pg_dump would omit all data.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.projects', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_members', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_idempotency_keys', '');

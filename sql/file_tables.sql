@@ -1,9 +1,9 @@
 -- The tables of files: heads say what is current, versions are the history and are never rewritten.
 --
--- Their primary keys begin with file_id. Were it project_id, then a project newer than the last ANALYZE, estimated to
--- have one row, would be joined by project_id alone: all its versions read for each of its files.
+-- Their primary keys begin with file_id. If they began with project_id, the planner would join a project that is newer
+-- than the last ANALYZE, and estimated to have one row, by project_id alone: it would read all its versions for each file.
 
--- Room on the page keeps the update of a head HOT: a save changes no column of any index, partial ones included.
+-- Free space on the page keeps updates of heads HOT: a save changes no column of any index, partial ones included.
 CREATE TABLE @extschema@.project_file_heads (
     project_id   uuid        NOT NULL REFERENCES @extschema@.projects (id),
     file_id      uuid        NOT NULL,
@@ -27,8 +27,8 @@ CREATE INDEX project_file_heads_path
 COMMENT ON TABLE @extschema@.project_file_heads IS
     'One row per file (file_id survives renames): its present path and newest version. The only row of a file that is ever updated.';
 
--- No foreign key to the heads: a version is inserted by the very statement that writes its head, and heads are kept from
--- deletion by a trigger. The key's check would cost every save a query, a row lock and its WAL.
+-- No foreign key to the heads: a version is inserted together with the change of its head, and a trigger protects heads
+-- from deletion. Checking the key would cost every save a query, a row lock and its WAL.
 CREATE TABLE @extschema@.project_file_versions (
     project_id   uuid        NOT NULL,
     file_id      uuid        NOT NULL,
@@ -48,10 +48,10 @@ CREATE TABLE @extschema@.project_file_versions (
     stored       bytea,
     PRIMARY KEY (file_id, version, project_id)
 );
--- Compressed already.
+-- Already compressed.
 ALTER TABLE @extschema@.project_file_versions ALTER COLUMN stored SET STORAGE EXTERNAL;
 CREATE INDEX project_file_versions_id ON @extschema@.project_file_versions (id);
--- For the change feed. Of a hash, so that no join takes it for an index of project_id (see above); and it is half as long.
+-- For the change feed. On a hash, so that no join uses it as an index on project_id (see above), and half as long.
 CREATE INDEX project_file_versions_change ON @extschema@.project_file_versions
     (pg_catalog.uuid_hash_extended(project_id, 0), change_xid, file_id, version);
 COMMENT ON TABLE @extschema@.project_file_versions IS
@@ -59,15 +59,15 @@ COMMENT ON TABLE @extschema@.project_file_versions IS
 COMMENT ON COLUMN @extschema@.project_file_heads.pruned_versions IS
     'Versions that prune_project_history has removed; NULL if none.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_version IS
-    'The version that the next delta stands on; NULL if the next version is a keyframe.';
+    'The version that the next delta is based on; NULL if the next version is a keyframe.';
 COMMENT ON COLUMN @extschema@.project_file_heads.base_cost IS
-    'Bytes of the deltas that stand on base_version. Negative: so many versions are saved as keyframes, without trying a delta.';
+    'Bytes of the deltas that are based on base_version. Negative: this many more versions are saved as keyframes, without trying a delta.';
 COMMENT ON COLUMN @extschema@.project_file_heads.key_cost IS
     'Bytes of the middle versions since the last keyframe.';
 COMMENT ON COLUMN @extschema@.project_file_versions.encoding IS
-    'What stored is: 0 the content; 1 a zstd frame; 2 the lengths of the beginning and the end shared with the base, then the middle; 3 the same with the middle in a zstd frame whose prefix is the base''s middle; NULL for a tombstone. Frames have no magic number.';
+    'How stored is encoded: 0 the content; 1 a zstd frame; 2 the lengths of the beginning and the end shared with the base, then the middle; 3 the same with the middle in a zstd frame whose prefix is the base''s middle; NULL for a tombstone. Frames have no magic number.';
 COMMENT ON COLUMN @extschema@.project_file_versions.base_version IS
-    'The version of this file that stored stands on; NULL for a keyframe and for a tombstone.';
+    'The version of this file that stored is based on; NULL for a keyframe and for a tombstone.';
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
     'The path this version was saved under; the file''s present path is its head''s.';
 
@@ -75,7 +75,7 @@ CREATE FUNCTION @extschema@.refuse_history_rewrite() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';
 COMMENT ON FUNCTION @extschema@.refuse_history_rewrite() IS
-    'Trigger: keeps everybody but the extension''s own functions from changing or removing the history of files (42501).';
+    'Trigger: allows only the extension''s own functions to change or remove the history of files. Errors: 42501.';
 CREATE TRIGGER refuse_history_rewrite
     BEFORE DELETE OR TRUNCATE ON @extschema@.project_file_heads
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
@@ -83,8 +83,8 @@ CREATE TRIGGER refuse_history_rewrite
     BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.project_file_versions
     FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.refuse_history_rewrite();
 
--- Also while a dump is restored and on a logical replica: there, too, change_xid must be of this cluster's transactions,
--- in the order in which the rows became visible here.
+-- Also fires while a dump is restored and on a logical replica: there, too, change_xid must belong to this cluster's
+-- transactions, in the order in which the rows became visible here.
 CREATE FUNCTION @extschema@.stamp_file_change() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'stamp_file_change_wrapper';

@@ -1,6 +1,6 @@
--- What users read of files, and how plain SQL writes them.
+-- The view of files that users read, and how plain SQL statements write to it.
 
--- What views need but nobody should call lies in a schema of its own, which is not exposed to clients.
+-- What the views need but clients should not use is in a separate schema, which is not to be exposed.
 CREATE SCHEMA versioned_internal;
 COMMENT ON SCHEMA versioned_internal IS
     'What the views of pg_versioned need. Not for use by clients: do not expose it through an API.';
@@ -23,9 +23,9 @@ CREATE FUNCTION versioned_internal.stored_content(
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100
     AS 'MODULE_PATHNAME', 'stored_content_wrapper';
 COMMENT ON FUNCTION versioned_internal.stored_content(uuid, text, integer, bytea, integer, smallint, bytea, integer, smallint, bytea, integer, smallint, bytea) IS
-    'The content of a file version, from its row, the row it stands on (base) and the row that one stands on (keyframe), checked against its hash; NULL for a deletion. Errors: XX001, naming project, path and version.';
+    'The content of a file version, from its row, the row it is based on (base) and the row that the base is based on (keyframe), checked against its hash; NULL for a deletion. Errors: XX001, naming project, path and version.';
 
--- The joins are left out of queries that do not ask for the content.
+-- The planner removes the joins from queries that do not select the content.
 CREATE VIEW versioned_internal.file_contents WITH (security_invoker = true) AS
 SELECT v.project_id,
        v.file_id,
@@ -57,10 +57,10 @@ SELECT v.project_id,
   LEFT JOIN @extschema@.project_file_versions k
     ON k.project_id = b.project_id AND k.file_id = b.file_id AND k.version = b.base_version;
 COMMENT ON VIEW versioned_internal.file_contents IS
-    'One row per file version with its content, and what the content is stored as. Read it under row level security.';
+    'One row per file version, with its content and how that is stored. Row level security applies.';
 
--- A UNION ALL of constants, not a comparison: is_current_version then prunes a branch at planning
--- time whatever form the client's condition takes.
+-- A UNION ALL of constants, not a comparison: a condition on is_current_version then prunes a branch at planning time,
+-- whatever its form.
 CREATE VIEW @extschema@.project_files WITH (security_invoker = true) AS
 SELECT v.id,
        h.project_id,
@@ -100,7 +100,7 @@ SELECT v.id,
     ON v.project_id = h.project_id AND v.file_id = h.file_id
  WHERE h.is_deleted OR v.version <> h.version;
 COMMENT ON VIEW @extschema@.project_files IS
-    'One row per file version, under the file''s present path; is_current_version is true for exactly one version of a live file and for none of a deleted one. Read it under row level security.';
+    'One row per file version, under the file''s present path; is_current_version is true for exactly one version of a live file and for none of a deleted one. Row level security applies.';
 
 ALTER VIEW @extschema@.project_files ALTER COLUMN file_type SET DEFAULT 'text';
 
@@ -108,7 +108,7 @@ CREATE FUNCTION @extschema@.insert_project_file() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'insert_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.insert_project_file() IS
-    'Trigger of project_files: INSERT saves a file as atomic_upsert_project_file does. A version N given expects version N - 1. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+    'Trigger of project_files: INSERT saves a file as atomic_upsert_project_file does. If version N is given, version N - 1 is expected. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
 CREATE TRIGGER insert_project_file
     INSTEAD OF INSERT ON @extschema@.project_files
     FOR EACH ROW EXECUTE FUNCTION @extschema@.insert_project_file();
@@ -117,7 +117,7 @@ CREATE FUNCTION @extschema@.update_project_file() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'update_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.update_project_file() IS
-    'Trigger of project_files: UPDATE of content, file_type and file_path saves the next version, if the row is current and still is after waiting. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
+    'Trigger of project_files: UPDATE of content, file_type and file_path saves the next version if the row is current, and still is after waiting for its lock. Errors: 22023, 42501, PT404, PT409, PT429, 40001.';
 CREATE TRIGGER update_project_file
     INSTEAD OF UPDATE ON @extschema@.project_files
     FOR EACH ROW EXECUTE FUNCTION @extschema@.update_project_file();
@@ -126,7 +126,7 @@ CREATE FUNCTION @extschema@.remove_project_file() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'remove_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_file() IS
-    'Trigger of project_files: DELETE saves a tombstone as delete_project_file does, if the row is current and still is after waiting. Errors: 42501, PT404, PT409, PT429, 40001.';
+    'Trigger of project_files: DELETE saves a tombstone as delete_project_file does if the row is current, and still is after waiting for its lock. Errors: 42501, PT404, PT409, PT429, 40001.';
 CREATE TRIGGER remove_project_file
     INSTEAD OF DELETE ON @extschema@.project_files
     FOR EACH ROW EXECUTE FUNCTION @extschema@.remove_project_file();

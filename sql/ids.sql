@@ -11,13 +11,13 @@ CREATE FUNCTION @extschema@.ulid_to_timestamp(p_ulid text) RETURNS timestamptz
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'ulid_to_timestamp_wrapper';
 COMMENT ON FUNCTION @extschema@.ulid_to_timestamp(text) IS
-    'The moment a ULID was made, to the millisecond. 22023 when the text is no ULID.';
+    'The time at which a ULID was generated, to the millisecond. 22023 if the text is not a ULID.';
 
 CREATE FUNCTION @extschema@.ulid_to_uuid(p_ulid text) RETURNS uuid
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'ulid_to_uuid_wrapper';
 COMMENT ON FUNCTION @extschema@.ulid_to_uuid(text) IS
-    'The same 128 bits as a uuid; sorts alike. 22023 when the text is no ULID.';
+    'The same 128 bits as a uuid; sorts alike. 22023 if the text is not a ULID.';
 
 CREATE FUNCTION @extschema@.uuid_to_ulid(p_uuid uuid) RETURNS text
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -29,4 +29,4 @@ CREATE FUNCTION @extschema@.is_ulid(p_text text) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'is_ulid_wrapper';
 COMMENT ON FUNCTION @extschema@.is_ulid(text) IS
-    'Whether a text is a ULID (either case, at most 7ZZZZZZZZZZZZZZZZZZZZZZZZZ). Never an error.';
+    'Whether a text is a ULID (either case, at most 7ZZZZZZZZZZZZZZZZZZZZZZZZZ). Never raises an error.';

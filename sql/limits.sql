@@ -1,6 +1,6 @@
 -- How often an actor may save.
 
--- Not logged: a crash only forgets who saved much. Not unique: a saver that finds the slot taken adds one.
+-- Unlogged: a crash only loses who has saved how much. Not unique: a saver that finds the slot taken adds another.
 CREATE UNLOGGED TABLE @extschema@.rate_limits (
     project_id uuid        NOT NULL,
     actor      uuid        NOT NULL,

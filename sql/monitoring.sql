@@ -1,4 +1,4 @@
--- What operators watch: what projects weigh, how much is saved, and who waits for whom.
+-- Views for monitoring: how much space projects take, how much is saved, and who waits for whom.
 
 CREATE VIEW @extschema@.project_storage WITH (security_invoker = true) AS
 SELECT h.project_id,
@@ -13,7 +13,7 @@ SELECT h.project_id,
     ON v.project_id OPERATOR(pg_catalog.=) h.project_id AND v.file_id OPERATOR(pg_catalog.=) h.file_id
  GROUP BY h.project_id;
 COMMENT ON VIEW @extschema@.project_storage IS
-    'What the files of a project weigh: bytes of the contents of all versions, bytes stored for them, and the ratio of the two, without other columns and indexes. Read it under row level security.';
+    'Space taken by the files of a project: bytes of the contents of all versions, bytes stored for them, and the ratio of the two, not counting other columns and indexes. Row level security applies.';
 
 CREATE VIEW @extschema@.file_operation_metrics WITH (security_invoker = true) AS
 SELECT pg_catalog.date_trunc('hour', o.created_at, 'UTC') AS hour,
@@ -30,7 +30,7 @@ SELECT pg_catalog.date_trunc('hour', o.created_at, 'UTC') AS hour,
         WINDOW history AS (PARTITION BY v.project_id, v.file_id ORDER BY v.version)) o
  GROUP BY 1, 2;
 COMMENT ON VIEW @extschema@.file_operation_metrics IS
-    'File versions saved per hour (UTC) and project: all, first ones and those after a deletion (creates), deletions, the others (updates, moves included), average bytes of content, highest version number. Pruned versions are not counted. Read it under row level security.';
+    'File versions saved per hour (UTC) and project: all, first ones and those after a deletion (creates), deletions, the others (updates, moves included), average bytes of content, highest version number. Pruned versions are not counted. Row level security applies.';
 
 CREATE VIEW @extschema@.versioning_locks WITH (security_invoker = true) AS
 WITH locks AS (
@@ -66,4 +66,4 @@ SELECT l.pid,
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE EXISTS (SELECT FROM project_locks held WHERE held.pid = l.pid);
 COMMENT ON VIEW @extschema@.versioning_locks IS
-    'Who holds or waits for which project or file, since when (waiting: since it began to wait; holding: since its transaction began), and behind whom. A file that is being created has no path here yet, nor have other advisory locks of the same transactions. For roles that see all projects and pg_stat_activity; reads every path of the projects locked.';
+    'Who holds or waits for which project or file, since when (waiting: since the wait began; holding: since the transaction began), and which sessions are in the way. file_path is NULL for a file that is being created, and for other advisory locks of the same transactions. For roles that can read all projects and pg_stat_activity; reads every path of the locked projects.';

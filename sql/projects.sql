@@ -1,4 +1,4 @@
--- Projects, who may work on them, and the memory that turns a double click into one project.
+-- Projects, who may work on them, and the record of calls by which a double click creates only one project.
 
 CREATE TABLE @extschema@.projects (
     id                   uuid        NOT NULL,
@@ -20,9 +20,9 @@ CREATE TABLE @extschema@.projects (
 ) WITH (fillfactor = 70);
 CREATE INDEX projects_owner_id ON @extschema@.projects (owner_id);
 COMMENT ON TABLE @extschema@.projects IS
-    'One row a project. Written by the functions only; current_version_id is NULL until a build succeeded.';
+    'One row per project. Written only by the functions; current_version_id is NULL until a build has succeeded.';
 COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
-    'Stamp given to file versions saved now. Making a project version records it and adds one.';
+    'Stamp for file versions that are saved now. Creating a project version records it and increments it.';
 
 CREATE TABLE @extschema@.project_members (
     project_id uuid        NOT NULL REFERENCES @extschema@.projects (id),
@@ -51,7 +51,7 @@ CREATE TABLE @extschema@.project_idempotency_keys (
 );
 CREATE INDEX project_idempotency_keys_project_id ON @extschema@.project_idempotency_keys (project_id);
 COMMENT ON TABLE @extschema@.project_idempotency_keys IS
-    'What the first create_complete_project call of an owner with a key returned. Keys that start with double-click: are the extension''s own memory of recent calls without a key.';
+    'What the first create_complete_project call of an owner with a key returned. Keys that start with double-click: are the extension''s own record of recent calls without a key.';
 
 CREATE FUNCTION @extschema@.create_complete_project(
     p_user_id         uuid DEFAULT NULL,
@@ -70,7 +70,7 @@ CREATE FUNCTION @extschema@.create_complete_project(
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
     AS 'MODULE_PATHNAME', 'create_complete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.create_complete_project(uuid, text, text, text, text) IS
-    'Project, first build, metrics and AI-time session in one transaction, or nothing. The same key, or a double click, returns the first call''s IDs with created = false. Errors: 22023, 42501, 40001.';
+    'Creates a project with its first build, metrics and AI-time session in one transaction, or nothing. The same key, or a double click, returns the first call''s IDs with created = false. Errors: 22023, 42501, 40001.';
 
 CREATE FUNCTION @extschema@.add_project_member(p_project_id uuid, p_user_id uuid, p_role text)
     RETURNS @extschema@.project_members
@@ -83,10 +83,10 @@ CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id u
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
-    'Takes a user out of a project; false when they were no member. No save of theirs commits after it returned and committed. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
+    'Removes a user from a project; false if the user was not a member. Once this has committed, no save by that user commits any more. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
 
 CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'delete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.delete_project(uuid) IS
-    'Deletes a project with all its files, history, versions and builds, for good; true. Owners only. Errors: 42501, PT404.';
+    'Permanently deletes a project with all its files, history, versions and builds; returns true. Owners only. Errors: 42501, PT404.';

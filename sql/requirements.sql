@@ -1,8 +1,8 @@
--- Every name below is qualified with the extension's schema, so nothing but Postgres' own operators and types
--- need be found by search: whatever lies in the target schema, the script means what it says.
+-- Every name below is qualified with the extension's schema, so only Postgres' own operators and types are found by
+-- search_path: objects that exist in the target schema cannot change what the script does.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- What the database must offer before anything is created.
+-- What the database must provide before anything is created.
 DO $$
 BEGIN
     IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN

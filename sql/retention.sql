@@ -1,4 +1,4 @@
--- Giving old file versions up.
+-- Removing old file versions.
 
 CREATE FUNCTION @extschema@.prune_project_history(
     p_project_id      uuid,
@@ -14,4 +14,4 @@ CREATE FUNCTION @extschema@.prune_project_history(
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100
     AS 'MODULE_PATHNAME', 'prune_project_history_wrapper';
 COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
-    'Removes file versions, of one file or of all, that are not current, that no project version''s snapshot needs, that are not among the last p_keep_last of their file and not younger than p_keep_newer_than. Numbers of what stays do not change. One row a file that loses versions, with the bytes of stored content freed; p_dry_run changes nothing. Errors: 22023, 42501, PT404, 40001, XX001.';
+    'Removes file versions, of one file or of all, that are not current, not needed by any project version''s snapshot, not among the last p_keep_last of their file and not newer than p_keep_newer_than. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';

@@ -1,4 +1,4 @@
--- Project versions: one row a successful build, metadata included, and the files as they were.
+-- Project versions: one row per successful build, metadata included, and the files as they were.
 
 CREATE TABLE @extschema@.project_versions (
     project_id                uuid        NOT NULL REFERENCES @extschema@.projects (id),
@@ -60,7 +60,7 @@ CREATE TABLE @extschema@.project_versions (
 CREATE UNIQUE INDEX project_versions_one_published
     ON @extschema@.project_versions (project_id) WHERE is_published;
 COMMENT ON TABLE @extschema@.project_versions IS
-    'One row a project version, metadata included, visible the moment the version exists.';
+    'One row per project version, metadata included, visible the moment the version exists.';
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_seq IS
     'The version''s files: per file, the newest file version whose snapshot_seq is not greater.';
 
@@ -72,7 +72,7 @@ CREATE FUNCTION @extschema@.create_version_on_success(
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'create_version_on_success_wrapper';
 COMMENT ON FUNCTION @extschema@.create_version_on_success(uuid, text, jsonb) IS
-    'Makes a build''s reserved version: numbers it, snapshots the files, closes the build. Idempotent per build. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned).';
+    'Creates the reserved version of a build: numbers it, takes a snapshot of the files, closes the build. Idempotent per build. Lines of files with more lines to compare than pg_versioned.max_compared_lines count as replaced, and a NOTICE says so. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned).';
 
 CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_version_id text)
     RETURNS TABLE (
@@ -86,4 +86,4 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
     AS 'MODULE_PATHNAME', 'get_project_version_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
-    'The files of a project version as they were, by path. Errors: 22023, 42501, PT404.';
+    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404.';
