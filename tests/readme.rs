@@ -1,6 +1,6 @@
-//! Runs the README's SQL in one psql session and compares what it answers with what the README shows.
+//! Runs the README's SQL in one psql session and compares the output with what the README shows.
 //!
-//! Every block marked `sql` is run, in order; a block marked `text` right behind one is its output. Connects as
+//! Every block marked `sql` is run, in order; a block marked `text` right after one is its output. Connects as
 //! the libpq environment says, as a superuser. `README_BLESS=1 cargo test --test readme` writes the outputs.
 
 use std::env;

@@ -345,7 +345,7 @@ fn only_superusers_change_settings() {
     }
 }
 
-/// A limit that was set for a role holds for it. (One who asks for another as it connects falls back to the server's
+/// A limit that was set for a role holds for it. (A client that asks for another as it connects falls back to the server's
 /// default where the library is not preloaded: Postgres keeps only the last value of a setting it does not know yet.)
 #[test]
 fn limits_set_for_a_role_hold() {

@@ -243,7 +243,7 @@ fn refusals_of_members_say_what_is_missing() {
     assert!(refusal.hint.is_some_and(|hint| hint.contains("JWT")));
 }
 
-/// After as many errors as one likes a session is what it was: its role, its settings, its memory.
+/// After any number of errors a session is what it was: its role, its settings, its memory.
 #[test]
 fn hundreds_of_caught_errors_leave_a_session_unharmed() {
     let scene = scene("caught");

@@ -2,7 +2,7 @@
 
 use crate::support::Session;
 
-/// Each query finds violations, one a row, as text.
+/// Each query finds violations, one per row, as text.
 const INVARIANTS: &[(&str, &str)] = &[
     (
         "every head is its file's newest version",

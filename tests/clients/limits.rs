@@ -1,4 +1,4 @@
-//! Rate limits: who saves too often is told when to come back, and counting disturbs nobody.
+//! Rate limits: an actor who saves too often is told when to try again, and counting disturbs nobody.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -183,7 +183,7 @@ fn counting_makes_nobody_fail() {
     invariants::hold(&mut admin);
 }
 
-/// Sessions that save as fast as they can get no more through than the limit allows, but for saves in the same instant.
+/// Sessions that save as fast as they can get no more through than the limit allows, except for saves in the same instant.
 #[test]
 fn together_they_keep_to_the_rate() {
     const SAVERS: usize = 4;

@@ -21,7 +21,7 @@ const A_FEW_SECONDS: Duration = Duration::from_secs(5);
 const MERGE: &str = "SELECT has_conflicts FROM versioned.merge_project_file($1, 'a', $2, 1)";
 const DIFF: &str = "SELECT length(versioned.diff_project_file($1, 'a', 1, 2))";
 
-/// Random letters, one a line: the hardest there is to compare, for each line occurs everywhere.
+/// Random letters, one per line: the hardest text to compare, because each line occurs everywhere.
 fn letters(seed: u64, lines: usize) -> Vec<u8> {
     let mut random = Random(seed);
     (0..lines).map(|_| random.below(8) as u8).collect()

@@ -405,7 +405,7 @@ fn an_index_that_cannot_be_used_is_named() {
     invariants::hold(&mut admin);
 }
 
-/// Strangers are told nothing else than ever.
+/// Strangers are told the same as always.
 #[test]
 fn an_index_that_cannot_be_used_makes_no_project_of_none() {
     let db = Database::new("unfit_stranger");

@@ -104,7 +104,7 @@ fn strangers_cannot_tell_a_project_from_none() {
     admin.rows("SELECT versioned.remove_project_member($1, $2)", &[&project.id, &removed]);
     let login = db.own_login("stranger", Uuid::new_v4());
 
-    // Whoever would wait for this would wait for ever.
+    // Anyone who waited for this would wait forever.
     let mut holder = db.connect();
     holder.run("BEGIN");
     holder.rows("SELECT pg_advisory_xact_lock(versioned.project_lock_key($1))", &[&project.id]);
@@ -255,7 +255,7 @@ fn who_is_removed_while_they_wait_is_refused() {
         let refusal = refused(while_waiting(&db, &project, call, project_lock, demote), "42501");
         assert!(refusal.message.contains(needed), "{name}: {refusal:?}");
     }
-    // Also who has the project's lock already and waits for the file's.
+    // Also a caller that already has the project's lock and waits for the file's.
     for (_, _, call) in FUNCTIONS.iter().filter(|function| function.2.contains("'a'") && function.1 == "editor") {
         let raw_remove = "DELETE FROM versioned.project_members WHERE project_id = $1 AND user_id = $2";
         refused(while_waiting(&db, &project, call, file_lock, raw_remove), "PT404");

@@ -13,7 +13,7 @@ struct Scene {
     other: Session,
 }
 
-/// A project with the file `a` in version 1, and two who may save.
+/// A project with the file `a` in version 1, and two users who may save.
 fn scene(test: &str) -> Scene {
     let db = Database::new(test);
     let (owner, editor, mut admin) = (Uuid::new_v4(), Uuid::new_v4(), db.connect());
@@ -39,7 +39,7 @@ fn a_move_sent_twice_answers_the_same_twice() {
     for _ in 0..3 {
         assert_eq!(scene.again(Some(1)), Ok(first.clone()));
     }
-    // Whoever did not move it is told that there is nothing to move, as is who expects another version.
+    // Users who did not move it are told that there is nothing to move, as are those who expect another version.
     refused(scene.other.rename(scene.project, "a", "b", Some(1)), "PT404");
     refused(scene.db.connect().rename(scene.project, "a", "b", Some(1)), "PT404");
     refused(scene.mover.rename(scene.project, "a", "b", Some(2)), "PT404");

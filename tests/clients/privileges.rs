@@ -337,7 +337,7 @@ fn members_see_the_rows_of_their_projects_and_no_others() {
     refused(anon.try_run("SELECT versioned.current_actor()"), "42501");
 }
 
-/// A condition that is cheap and talks must not get to see what the policies hide.
+/// A cheap condition that reports what it is given must not see the rows that the policies hide.
 #[test]
 fn conditions_of_a_query_never_see_the_rows_of_others() {
     let db = Database::new("leaky");

@@ -1,4 +1,4 @@
-//! Who is refused learns nothing and keeps nothing: under fixed snapshots, in answers as JSON, of internal functions.
+//! Refused callers learn nothing and hold nothing: under fixed snapshots, with answers in JSON, by internal functions.
 
 use std::thread;
 
@@ -88,7 +88,7 @@ fn strangers_with_fixed_snapshots_cannot_tell_a_project_from_none() {
     assert!(wrong.is_empty(), "{} differences: {wrong:#?}", wrong.len());
 }
 
-/// A viewer who may not save hears so, whatever happened to the file.
+/// A viewer, who may not save, is told so, whatever happened to the file.
 #[test]
 fn viewers_with_fixed_snapshots_are_forbidden_to_save() {
     let db = Database::new("fixed_viewers");
@@ -114,7 +114,8 @@ fn viewers_with_fixed_snapshots_are_forbidden_to_save() {
     }
 }
 
-/// An answer that refuses leaves the transaction alive, but no lock in it: whoever may not save keeps nobody from saving.
+/// A refusal that is returned leaves the transaction alive, but no lock in it: callers who may not save keep nobody from
+/// saving.
 #[test]
 fn a_refusal_that_is_answered_leaves_no_lock() {
     let db = Database::new("answered_locks");
@@ -209,7 +210,7 @@ fn who_is_removed_while_they_wait_holds_nothing_after_the_answer() {
     invariants::hold(&mut admin);
 }
 
-/// What views and policies call of ours is not for users to call with bytes of their own making.
+/// Users cannot call the functions behind views and policies with bytes of their own making.
 #[test]
 fn no_function_that_users_may_call_takes_stored_bytes() {
     let db = Database::new("internal_functions");

@@ -1,4 +1,4 @@
-//! Pruning removes exactly what nobody needs, and whatever stays is what it was, for whoever reads or saves meanwhile.
+//! Pruning removes exactly what is not needed, and what remains is unchanged, also for those who read or save meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -140,7 +140,7 @@ const WRITES: &[&str] = &[
     "SELECT versioned.delete_project('{p}')",
 ];
 
-/// Whoever calls: also who is counted against a rate, whose table a standby does not have.
+/// Whoever calls, even an actor with a rate limit, whose table a standby does not have.
 #[test]
 fn nothing_can_be_written_on_a_standby() {
     let cluster = primary("refusing");

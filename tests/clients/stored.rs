@@ -357,7 +357,7 @@ fn contents_of_all_kinds_follow_one_another() {
     assert_eq!(deepest(&mut session, past.project), 2);
 }
 
-/// The first saves of a recorded editing session, one a second of its clock; `None` where there are no recordings.
+/// The first saves of a recorded editing session, one per second of its clock; `None` where there are no recordings.
 fn trace(name: &str, most: usize) -> Option<Vec<String>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces").join(format!("{name}.json.gz"));
     let Ok(disk) = std::fs::File::open(&file) else {

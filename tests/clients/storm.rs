@@ -281,7 +281,7 @@ fn a_storm_under_serializable_loses_races_only_as_40001() {
     storm(&db, "serializable", 12, 50, &["40001"]);
 }
 
-/// Several changes a transaction, in any order: they may deadlock, but then leave nothing.
+/// Several changes per transaction, in any order: they may deadlock, but then leave nothing.
 #[test]
 fn transactions_of_several_changes_are_all_or_nothing() {
     const TRANSACTIONS: usize = 60;

@@ -83,7 +83,7 @@ test('42501: 401 for nobody, 403 for a user', async () => {
     await refused(save(client(), project_id, 'a.txt', 'one'), 401, '42501');
     const error = await refused(save(viewer.client, project_id, 'a.txt', 'one'), 403, '42501');
     assert.ok(error.message.includes(project_id) && error.message.includes('editor'), error.message);
-    // Tables are for reading, whoever one is.
+    // Tables can only be read, by anyone.
     for (const table of readable('r')) {
         for (const user of [owner.client, client({ role: 'service_role' })]) {
             await refused(user.from(table).delete(), 403, '42501');

@@ -1,4 +1,4 @@
-// Who may not see a project cannot tell it from one that does not exist.
+// A caller who may not see a project cannot tell it from one that does not exist.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

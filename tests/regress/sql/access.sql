@@ -9,7 +9,7 @@
 \set viewer   5e1f0000-0000-4000-8000-000000000007
 \set stranger 5e1f0000-0000-4000-8000-0000000000ff
 \set project  acce5500-0000-4000-8000-000000000001
--- Somebody else's project beside it, of which none of them may see anything, and one that is not there.
+-- Another user's project, of which none of them may see anything, and one that does not exist.
 \set other    acce5500-0000-4000-8000-000000000002
 \set none     acce5500-0000-4000-8000-000000000003
 INSERT INTO projects (id, owner_id, name, framework)
@@ -44,7 +44,7 @@ SELECT version_id AS version, user_id = :'owner' AS author FROM create_version_o
 SELECT :'author' AS author;
 SELECT user_id = :'owner' AS author, operation FROM project_ai_time_sessions WHERE project_id = :'project' AND session_id = :'first_session';
 SELECT user_id = :'owner' AS author, status FROM project_build_metrics WHERE project_id = :'project';
--- A project of one's own: p_user_id is by default, and can only be, oneself.
+-- A user's own project: p_user_id is the caller by default, and cannot be anybody else.
 SELECT project_id AS own, created FROM create_complete_project(p_name => 'Mine') \gset
 SELECT owner_id = :'owner' AS owner, name FROM projects WHERE id = :'own';
 SELECT created FROM create_complete_project(:'owner', p_name => 'Mine too');
@@ -55,7 +55,7 @@ SELECT count(*), bool_and(delete_project(id)) AS deleted FROM projects WHERE nam
 --
 -- Who may do what
 --
--- Every function, tried with somebody's rights; the function below takes each trial back.
+-- Every function, called with somebody's rights; the function below undoes each call.
 RESET ROLE;
 RESET SESSION AUTHORIZATION;
 RESET request.jwt.claims;
@@ -89,7 +89,7 @@ SELECT function COLLATE "C" AS function, sql FROM (VALUES
     ('remove_project_member', 'remove_project_member(%L, ''5e1f0000-0000-4000-8000-0000000000ee'')'),
     ('delete_project', 'delete_project(%L)')) AS t (function, sql);
 GRANT SELECT ON call TO PUBLIC;
--- And every table and the view: how many rows of it they see.
+-- And every table and the view: how many of its rows they see.
 CREATE FUNCTION pg_temp.count(name text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     n bigint;
@@ -126,7 +126,7 @@ SELECT name, pg_temp.count(name) AS viewer_sees FROM relation ORDER BY name;
 SET request.jwt.claims = '{"sub": "5e1f0000-0000-4000-8000-0000000000ff"}';
 SELECT function, pg_temp.try('SELECT ' || format(sql, :'project')) AS stranger FROM call ORDER BY function;
 SELECT name, pg_temp.count(name) AS stranger_sees FROM relation ORDER BY name;
--- and one that is not there gets the same answer in everything but its id.
+-- and one that does not exist gets the same answer except for its id.
 SELECT function AS differs
   FROM call
  WHERE pg_temp.try('SELECT ' || format(sql, :'project')) <> replace(pg_temp.try('SELECT ' || format(sql, :'none')), :'none', :'project')
@@ -163,7 +163,7 @@ SET ROLE service_role;
 SELECT function, pg_temp.try('SELECT ' || format(sql, :'project')) AS service_role FROM call ORDER BY function;
 SELECT pg_temp.try(format('SELECT create_complete_project(%L)', :'stranger')) AS for_anybody;
 SELECT name, pg_temp.count(name) AS service_role_sees FROM relation ORDER BY name;
--- Without a user of its own it leaves no author; with one, that one.
+-- Without a user it records no author; with one, that user.
 BEGIN;
 SELECT created_by FROM atomic_upsert_project_file(:'project', 'a.txt', 'by a worker', 'text');
 SET LOCAL request.jwt.claims = '{"sub": "5e1f0000-0000-4000-8000-0000000000ff"}';
@@ -204,13 +204,13 @@ SELECT role FROM add_project_member(:'project', :'stranger', 'viewer');
 SELECT remove_project_member(:'project', :'stranger');
 SELECT remove_project_member(:'project', :'owner');
 \echo :SQLSTATE
--- Who leaves has left.
+-- A member who was removed has no rights any more.
 SELECT remove_project_member(:'project', :'editor');
 SELECT version FROM get_project_file(:'project', 'a.txt');
 \echo :SQLSTATE
 
 --
--- Reading goes by plain SQL, writing by the functions alone
+-- Plain SQL reads; only the functions write
 --
 SET request.jwt.claims = '{"sub": "5e1f0000-0000-4000-8000-00000000000a"}';
 SELECT file_path, version, content FROM project_files WHERE is_current_version;
@@ -241,7 +241,7 @@ SELECT nextval('project_build_metrics_id_seq');
 \echo :SQLSTATE
 SELECT grant_versioned_access('anon');
 \echo :SQLSTATE
--- BYPASSRLS reads everything, but it is no right to write either.
+-- BYPASSRLS reads everything, but gives no right to write either.
 SET ROLE service_role;
 DELETE FROM projects;
 \echo :SQLSTATE
@@ -251,7 +251,7 @@ TRUNCATE project_file_versions CASCADE;
 --
 -- Code that runs as somebody else
 --
--- Privileged is a call only when both the role that runs the code and the one SET ROLE chose are. So a
+-- A call is privileged only if both the role that runs the code and the one chosen by SET ROLE are. So a
 -- SECURITY DEFINER function of a superuser does not make its callers omnipotent,
 RESET SESSION AUTHORIZATION;
 RESET request.jwt.claims;

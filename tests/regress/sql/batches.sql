@@ -1,7 +1,7 @@
 --
 -- BATCHES
 --
--- atomic_upsert_project_files saves and deletes many files, or none; upsert_project_file answers instead of failing.
+-- atomic_upsert_project_files saves and deletes many files, or none; upsert_project_file returns errors.
 --
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('ba7c0000-0000-4000-8000-000000000001', '5e1f0000-0000-4000-8000-000000000001', 'Batches', 'react');

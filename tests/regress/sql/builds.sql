@@ -11,7 +11,7 @@ VALUES ('b0110000-0000-4000-8000-000000000001', '5e1f0000-0000-4000-8000-0000000
 --
 -- Starting
 --
--- start_project_build answers what create_complete_project does.
+-- start_project_build returns what create_complete_project does.
 SELECT * FROM start_project_build(:'project', 'Make it blue') \gset
 SELECT :'project_id' = :'project' AS project, is_ulid(:'version_id') AS version, is_ulid(:'build_id') AS build,
        is_ulid(:'ai_session_id') AS ai_session, :build_metrics_id > 0 AS metrics, :'created' AS created;
@@ -24,7 +24,7 @@ SELECT id = :build_metrics_id AS id, version_id = :'version_id' AS version, user
 SELECT session_id = :'ai_session_id' AS ai_session, build_id = :'build_id' AS build, operation, ended_at
   FROM project_ai_time_sessions WHERE project_id = :'project';
 
--- While it is active there is no starting another.
+-- While it is active, no other build can be started.
 \set VERBOSITY sqlstate
 SELECT build_id FROM start_project_build(:'project', 'Make it red');
 \set VERBOSITY default
@@ -65,7 +65,7 @@ SELECT status FROM fail_project_build(:'project', :'second');
 SELECT build_id AS third FROM start_project_build(p_project_id => :'project', p_supersede => true) \gset
 
 -- A worker that died would block its project for ever. An active build older than
--- pg_versioned.build_timeout makes way by itself.
+-- pg_versioned.build_timeout gives way to the next one.
 SHOW pg_versioned.build_timeout;
 UPDATE project_build_metrics SET started_at = started_at - interval '59 minutes' WHERE project_id = :'project' AND build_id = :'third';
 SELECT code FROM pg_temp.error_of(format('SELECT build_id FROM start_project_build(%L)', :'project'));
@@ -110,7 +110,7 @@ SELECT status, error FROM fail_project_build(:'project', :'seventh', NULL);
 --
 -- Success comes once
 --
--- A build that failed or was abandoned makes no version any more.
+-- A build that failed or was abandoned cannot become a version any more.
 \set VERBOSITY sqlstate
 SELECT version_id FROM create_version_on_success(:'project', :'seventh');
 SELECT version_id FROM create_version_on_success(:'project', :'third');
@@ -122,7 +122,7 @@ SELECT code, message, detail ->> 'project_id' = :'project' AS project, detail ->
 SELECT code, message, detail ->> 'status' AS status
   FROM pg_temp.error_of(format('SELECT version_id FROM create_version_on_success(%L, %L)', :'project', :'third'));
 \x off
--- One that succeeded does not fail any more.
+-- One that succeeded cannot fail any more.
 SELECT build_id AS eighth FROM start_project_build(:'project') \gset
 SELECT major_version FROM create_version_on_success(:'project', :'eighth');
 \x on
@@ -150,7 +150,7 @@ SELECT is_ulid(:'review') AS review, is_ulid(:'more') AS more;
 SELECT operation, user_id, started_at <= clock_timestamp() AS started, ended_at, duration_ms
   FROM project_ai_time_sessions WHERE project_id = :'project' AND build_id = :'tenth' ORDER BY session_id;
 
--- Stopping answers with the milliseconds, the same ones however often it is asked.
+-- Stopping returns the milliseconds, the same ones however often it is called.
 UPDATE project_ai_time_sessions SET started_at = started_at - interval '90 seconds'
  WHERE project_id = :'project' AND session_id = :'review';
 SELECT stop_ai_time_tracking(:'project', :'review') AS duration \gset

@@ -1,8 +1,8 @@
 --
 -- EVENTS
 --
--- Editors that watch a project learn of changes by LISTEN on realtime:project:<its id>. Whoever has no LISTEN,
--- a browser say, gets them from a program that has.
+-- Editors that watch a project learn of changes by LISTEN on realtime:project:<its id>. Clients that
+-- cannot LISTEN, such as browsers, get them from a program that can.
 --
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('e3e70000-0000-4000-8000-000000000001', '5e1f0000-0000-4000-8000-000000000001', 'Events', 'react');
@@ -36,7 +36,7 @@ RESET request.jwt.claims;
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/Main.tsx', 'by a worker', 'typescript');
 \o
 
--- Nothing is announced but what is committed, at the commit, in order.
+-- Only what is committed is announced, at commit, in order.
 BEGIN;
 SELECT version FROM atomic_upsert_project_file(:'project', 'b.txt', 'one', 'text');
 SAVEPOINT s;
@@ -55,7 +55,7 @@ SELECT version FROM atomic_upsert_project_file(:'project', 'b.txt', 'one', 'text
 SELECT version FROM move_project_file(:'project', 'b.txt', 'b.txt');
 SELECT version FROM atomic_upsert_project_file(:'project', 'b.txt', 'two', 'text', 7);
 \echo :SQLSTATE
--- Reading is no event either, nor what happens in other projects.
+-- Neither reading nor what happens in other projects is an event.
 SELECT version FROM get_project_file(:'project', 'b.txt');
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('e3e70000-0000-4000-8000-000000000002', '5e1f0000-0000-4000-8000-000000000001', 'Elsewhere', 'react');

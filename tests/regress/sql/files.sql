@@ -46,13 +46,13 @@ SELECT n, version FROM generate_series(1, 3) n, atomic_upsert_project_file(:'pro
 --
 -- NULL, the default: the last writer wins. N: the save succeeds only on top of version N.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'five', 'typescript', 4);
--- Who has not seen the last version gets a conflict: DETAIL for the program, HINT for its author.
+-- A client that has not seen the last version gets a conflict: DETAIL for the program, HINT for its author.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'mine', 'typescript', 4);
 \echo :SQLSTATE
--- So does who is ahead of it,
+-- So does one that is ahead of it,
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'mine', 'typescript', 6);
 \echo :SQLSTATE
--- and who expects a version of a file that never was.
+-- and one that expects a version of a file that never existed.
 SELECT version FROM atomic_upsert_project_file(:'project', 'new.txt', 'mine', 'text', 1);
 \echo :SQLSTATE
 -- 0: there must be no such file.
@@ -82,9 +82,9 @@ SELECT version FROM atomic_upsert_project_file(:'project', 'new.txt', 'mine', 't
 \echo :SQLSTATE
 
 --
--- What is no save
+-- What is not a save
 --
--- Content and type equal to the current ones: the current version comes back, whatever was expected.
+-- Content and type equal to the current ones: the current version is returned, whatever was expected.
 SELECT id AS current_id FROM get_project_file(:'project', 'src/App.tsx') \gset
 SELECT version, id = :'current_id' AS same_row, is_current_version
   FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'five', 'typescript');
@@ -98,7 +98,7 @@ SELECT version, file_type FROM atomic_upsert_project_file(:'project', 'src/App.t
 -- Saving twice by mistake
 --
 -- A client whose connection broke does not know whether its save arrived, and sends it again. Even when
--- somebody saved in between, that is no conflict: its own version comes back, as the one it has become.
+-- somebody saved in between, that is no conflict: its own version is returned, current or not.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'six', 'tsx', 6);
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'seven, by somebody else', 'tsx', 7);
 SELECT version, content, is_current_version, is_deleted
@@ -148,17 +148,17 @@ SELECT version FROM delete_project_file(:'project', 'README.md', -1);
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'nine', 'tsx', 8);
 \echo :SQLSTATE
 
--- A path created again goes on counting, for 0 and for NULL. Nobody mixes up two versions 1 of a path.
+-- A path created again continues its numbers, with 0 and with NULL: no path ever has two versions 1.
 SELECT version, is_current_version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'ten', 'tsx', 0);
 SELECT version FROM delete_project_file(:'project', 'src/App.tsx');
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelve', 'tsx');
--- Who knows the tombstone may also expect that. It is a save, though the content is the last one's.
+-- A client that knows the tombstone may also expect that. It is a save, even with the content of the last one.
 SELECT version FROM delete_project_file(:'project', 'src/App.tsx', 12);
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelve', 'tsx', 13);
--- A first save of the file's former life, sent anew, is none of its present life: what it made is gone.
+-- A first save from before the deletion, sent again, is not recognized: what it made is gone.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'one', 'typescript', 0);
 \echo :SQLSTATE
--- The first save of its present life is known again.
+-- The first save since the deletion is recognized.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'fifteen', 'tsx', 14);
 SELECT version, is_current_version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'twelve', 'tsx', 0);
 
@@ -189,7 +189,7 @@ SELECT version, content, content_hash IS NULL AS no_hash, is_current_version, is
 -- Of a deleted file as well.
 SELECT version, content, is_current_version, is_deleted FROM get_project_file(:'project', 'log.txt', 3);
 SELECT version, content, is_current_version, is_deleted FROM get_project_file(:'project', 'log.txt', 4);
--- But not what there is not.
+-- But not what does not exist.
 SELECT version FROM get_project_file(:'project', 'log.txt');
 \echo :SQLSTATE
 SELECT version FROM get_project_file(:'project', 'log.txt', 5);
@@ -219,7 +219,7 @@ SELECT array_agg(version) AS page FROM get_project_file_history(:'project', 'src
 SELECT array_agg(version) AS page FROM get_project_file_history(:'project', 'src/App.tsx', 5, 10);
 SELECT array_agg(version) AS page FROM get_project_file_history(:'project', 'src/App.tsx', p_before_version => 5, p_limit => 5);
 SELECT array_agg(version) AS page FROM get_project_file_history(:'project', 'src/App.tsx', 5, 1);
--- 50 a page unless asked otherwise; 1 to 1000.
+-- 50 per page by default; 1 to 1000.
 SELECT max(version) AS saved FROM generate_series(1, 60) n, atomic_upsert_project_file(:'project', 'busy.txt', 'n ' || n, 'text');
 SELECT count(*), max(version), min(version) FROM get_project_file_history(:'project', 'busy.txt');
 SELECT count(*) FROM get_project_file_history(:'project', 'busy.txt', 1000);
@@ -266,7 +266,7 @@ SELECT version FROM get_project_file(:'project', 'README.md', NULL);
 SELECT version FROM get_project_file_history(:'project', 'README.md', 1, NULL);
 SELECT version FROM atomic_upsert_project_file(:'project', 'README.md', '# Hello!', 'markdown', NULL);
 
--- And the project must be there.
+-- And the project must exist.
 SELECT version FROM atomic_upsert_project_file('f11e0000-0000-4000-8000-0000000000ff', 'a.txt', '', 'text');
 \echo :SQLSTATE
 SELECT version FROM delete_project_file('f11e0000-0000-4000-8000-0000000000ff', 'a.txt');

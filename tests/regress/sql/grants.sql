@@ -9,7 +9,7 @@ DROP ROLE IF EXISTS "regress_versioned app";
 RESET client_min_messages;
 CREATE ROLE "regress_versioned app";
 SELECT grant_versioned_access('regress_versioned app');
--- It reads under row level security and calls the functions, as one does whom JWT claims make somebody.
+-- It reads under row level security and calls the functions, as a user with JWT claims does.
 SET ROLE "regress_versioned app";
 SELECT version FROM get_project_file('9a470000-0000-4000-8000-000000000001', 'a.txt');
 \echo :SQLSTATE
@@ -47,7 +47,7 @@ SELECT count(*) AS differences
 -- Doing it again does no harm.
 SELECT grant_versioned_access(p_role => 'regress_versioned app');
 
--- Roles there are not. PUBLIC is not a role.
+-- Roles that do not exist. PUBLIC is not a role.
 \set SHOW_CONTEXT never
 SELECT grant_versioned_access('regress_versioned nobody');
 \echo :SQLSTATE

@@ -16,7 +16,7 @@ DELETE FROM project_file_versions WHERE project_id = :'project' AND version = 1;
 \echo :SQLSTATE
 TRUNCATE project_file_versions;
 \echo :SQLSTATE
--- Not by detours either.
+-- Not indirectly either.
 INSERT INTO project_file_versions SELECT * FROM project_file_versions
     ON CONFLICT (project_id, file_id, version) DO UPDATE SET file_type = 'other';
 \echo :SQLSTATE
@@ -35,7 +35,7 @@ DELETE FROM projects WHERE id = :'project';
 \set VERBOSITY default
 SELECT version, content FROM project_files WHERE project_id = :'project' ORDER BY version;
 
--- delete_project is the one way, and history is protected again after it, also when it was undone.
+-- delete_project is the only way, and history is protected again after it, also when it was undone.
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('41570000-0000-4000-8000-000000000002', '5e1f0000-0000-4000-8000-000000000001', 'Other', 'react');
 SELECT version FROM atomic_upsert_project_file('41570000-0000-4000-8000-000000000002', 'b.txt', 'one', 'text');

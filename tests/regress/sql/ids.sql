@@ -56,7 +56,7 @@ SELECT is_ulid('01arz3ndektsv4rrffq69g5fav') AS lower, is_ulid('01aRz3NDektsv4rR
        uuid_to_ulid(ulid_to_uuid('01arz3ndektsv4rrffq69g5fav')) AS written;
 
 --
--- What is no ULID
+-- What is not a ULID
 --
 -- Letters that look like digits (I, L, O) or spell words (U), other characters, other lengths, and anything
 -- past 7ZZZZZZZZZZZZZZZZZZZZZZZZZ, which would need more than 128 bits.
@@ -75,7 +75,7 @@ SELECT ulid_to_uuid('80000000000000000000000000');
 \echo :SQLSTATE
 SELECT ulid_to_uuid('');
 \echo :SQLSTATE
--- Not at endless length.
+-- A long text is not shown whole.
 SELECT ulid_to_uuid(repeat('0', 1000));
 \echo :SQLSTATE
 

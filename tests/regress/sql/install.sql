@@ -2,7 +2,7 @@
 -- INSTALL
 --
 -- These files are a tour of pg_versioned that is run as a test: each step says what happens and why, errors
--- included. Below an error stands its SQLSTATE, which is what programs go by.
+-- included. Below an error is its SQLSTATE, which is what programs check.
 --
 -- The extension lives in one schema, any one. The tour is taken twice, with VERSIONED_SCHEMA = public and
 -- with a schema of its own; nothing that follows depends on which.
@@ -11,8 +11,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS :"schema";
 RESET client_min_messages;
 
--- Hosted platforms hand every new object to their web roles by default privileges, anon included. So does
--- this database, to see that the extension takes nothing of it.
+-- Hosted platforms grant privileges on every new object to their web roles, anon included. So does
+-- this database, to check that none of them is left on the extension's objects.
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
@@ -52,14 +52,14 @@ SELECT format('%s(%s)', p.proname, pg_get_function_arguments(p.oid))
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  ORDER BY p.proname COLLATE "C";
 
--- And what each answers.
+-- And what each returns.
 SELECT format('%s: %s', p.proname, pg_get_function_result(p.oid))
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  ORDER BY p.proname COLLATE "C";
 \pset format aligned
 \pset tuples_only off
 
--- Every one of them explains itself in psql's \d+, \dv+ and \df+: none is without a comment, but for the
+-- Every one of them has a comment, for psql's \d+, \dv+ and \df+, except for the
 -- sequence and the row types that come with tables.
 SELECT pg_describe_object(classid, objid, 0) AS without_comment
   FROM member
@@ -74,7 +74,7 @@ SELECT count(*) AS security_definer
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE p.prosecdef;
 
--- Every table has row level security, and the view reads with the rights of whoever queries it.
+-- Every table has row level security, and the view reads with the rights of the role that queries it.
 SELECT c.relname AS without_row_level_security
   FROM member JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid
  WHERE c.relkind = 'r' AND NOT c.relrowsecurity
@@ -85,7 +85,7 @@ SELECT c.relname AS without_row_level_security
 -- Who may use it
 --
 -- Whatever the default privileges say, nobody but the owner has a privilege that CREATE EXTENSION did not
--- mean: authenticated and service_role may read, under row level security, call the functions, and write through the
+-- intend: authenticated and service_role may read, under row level security, call the functions, and write through the
 -- view project_files.
 CREATE TEMP VIEW privilege AS
 SELECT c.relname AS object, 'relation' AS kind, a.grantee, a.privilege_type, a.is_grantable
@@ -114,7 +114,7 @@ SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantab
  GROUP BY 1, 2, 3
  ORDER BY 1;
 
--- The owner of the extension alone gives access; nobody calls trigger functions.
+-- Only the owner of the extension gives access; nobody calls trigger functions.
 SELECT p.proname COLLATE "C" AS owners_only
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE NOT EXISTS (SELECT FROM privilege WHERE kind = 'function' AND object = p.proname)
@@ -129,7 +129,7 @@ SELECT count(*) AS others
 -- Backup
 --
 -- pg_dump leaves out what belongs to an extension, except tables that are registered with it. All are, and
--- so is the sequence; only what is used up of the rate limits need not outlive a server.
+-- so is the sequence; only the use of the rate limits need not outlive a server.
 SELECT pg_describe_object(classid, objid, 0) AS data_not_dumped
   FROM member JOIN pg_class c ON classid = 'pg_class'::regclass AND c.oid = objid
  WHERE c.relkind IN ('r', 'S')

@@ -1,7 +1,7 @@
 --
 -- INTEGRITY AND STORAGE
 --
--- What operators ask of a project: is everything sound, and what does it weigh.
+-- What operators want to know of a project: is everything sound, and how much space does it take.
 --
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('1e900000-0000-4000-8000-000000000001', '5e1f0000-0000-4000-8000-000000000001', 'Integrity', 'react');
@@ -13,7 +13,7 @@ SELECT max((atomic_upsert_project_file(:'project', 'a.txt',
   FROM generate_series(1, 60) v;
 SELECT * FROM check_project_integrity(:'project');
 
--- Stored as keyframes, versions that stand on one, and versions that stand on those.
+-- Stored as keyframes, versions based on one, and versions based on those.
 SELECT CASE WHEN v.base_version IS NULL THEN 'keyframe' WHEN b.base_version IS NULL THEN 'middle' ELSE 'delta' END AS stands,
        count(*) > 0 AS some, max(octet_length(v.stored)) < 10000 AS small
   FROM project_file_versions v
@@ -37,7 +37,7 @@ DELETE FROM project_file_versions WHERE project_id = :'project' AND version IN (
 UPDATE project_file_heads SET file_type = 'other' WHERE project_id = :'project';
 RESET session_replication_role;
 SELECT file_path, version, problem, detail FROM check_project_integrity(:'project') WHERE problem <> 'base_missing' ORDER BY version, problem;
--- The next version stands on no damaged one.
+-- The next version is not based on a damaged one.
 SELECT version FROM atomic_upsert_project_file(:'project', 'a.txt', 'whole again', 'text');
 SELECT content FROM get_project_file(:'project', 'a.txt');
 

@@ -49,7 +49,7 @@ SELECT * FROM held ORDER BY lock;
 SELECT version FROM move_project_file(:'project', 'a.txt', 'b.txt');
 SELECT * FROM held ORDER BY lock;
 COMMIT;
--- Nothing is held any longer than the transaction, or the savepoint.
+-- Nothing is held longer than the transaction, or the savepoint.
 BEGIN;
 SAVEPOINT s;
 SELECT version FROM delete_project_file(:'project', 'b.txt');
@@ -59,7 +59,7 @@ SELECT * FROM held ORDER BY lock;
 COMMIT;
 SELECT * FROM held ORDER BY lock;
 
--- A build's start and end need the project still: exclusive.
+-- Starting and ending a build take the project exclusively.
 BEGIN;
 SELECT created FROM start_project_build(:'project');
 SELECT * FROM held ORDER BY lock;

@@ -52,7 +52,7 @@ SELECT remove_project_member(NULL, '5e1f0000-0000-4000-8000-000000000003');
 SELECT remove_project_member(:'project', NULL);
 \echo :SQLSTATE
 
--- Nor may the project be one that is not there.
+-- The project must exist.
 SELECT role FROM add_project_member('3e3b0000-0000-4000-8000-0000000000ff', '5e1f0000-0000-4000-8000-000000000003', 'viewer');
 \echo :SQLSTATE
 SELECT remove_project_member('3e3b0000-0000-4000-8000-0000000000ff', '5e1f0000-0000-4000-8000-000000000003');

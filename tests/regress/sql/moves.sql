@@ -27,19 +27,19 @@ SELECT version FROM get_project_file_history(:'project', 'src/App.tsx');
 \echo :SQLSTATE
 SELECT file_path FROM get_current_project_files(:'project');
 
--- It goes on counting there. A new file at the old path is another file: it begins at 1.
+-- It continues its numbers there. A new file at the old path is another file: it begins at 1.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/Main.tsx', 'four', 'typescript', 3);
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/App.tsx', 'new', 'typescript', 0);
 
 --
 -- Where a file cannot go
 --
--- Onto a live file: DETAIL tells of the file that is there.
+-- Onto a live file: DETAIL describes the file that is there.
 SELECT version FROM move_project_file(:'project', 'src/App.tsx', 'src/Main.tsx');
 \echo :SQLSTATE
 SELECT version FROM move_project_file(:'project', 'src/App.tsx', 'src/Main.tsx', 1);
 \echo :SQLSTATE
--- From where there is none, or none any more.
+-- From a path without a file, or without one any more.
 SELECT version FROM move_project_file(:'project', 'src/Never.tsx', 'src/Other.tsx');
 \echo :SQLSTATE
 SELECT version FROM atomic_upsert_project_file(:'project', 'gone.txt', 'here', 'text');
@@ -65,12 +65,12 @@ SELECT file_path, version FROM move_project_file(:'project', 'src/Other.tsx', 's
 --
 -- Onto a deleted file
 --
--- A deleted file does not stand in the way. It keeps its history, but the path now means the living.
+-- A deleted file does not stand in the way. It keeps its history, but the path now means the live one.
 SELECT file_path, version FROM move_project_file(:'project', 'src/other.tsx', 'gone.txt');
 SELECT version, file_path FROM get_project_file_history(:'project', 'gone.txt');
 SELECT version, content, is_current_version, is_deleted FROM project_files
  WHERE project_id = :'project' AND file_path = 'gone.txt' ORDER BY is_deleted, version, content;
--- When the living is deleted in turn, it is what the path means, and what is taken up again there.
+-- When the live one is deleted in turn, the path means that one, and a save there continues it.
 SELECT version FROM delete_project_file(:'project', 'gone.txt');
 SELECT version, is_deleted FROM get_project_file(:'project', 'gone.txt', 8);
 SELECT version FROM atomic_upsert_project_file(:'project', 'gone.txt', 'again', 'text');

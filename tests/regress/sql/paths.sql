@@ -53,7 +53,7 @@ SELECT version FROM atomic_upsert_project_file(:'project', 'src/../../a', '', 't
 \echo :SQLSTATE
 SELECT version FROM atomic_upsert_project_file(:'project', 'src/.', '', 'text');
 \echo :SQLSTATE
--- Separators of another world.
+-- Backslashes as separators.
 SELECT version FROM atomic_upsert_project_file(:'project', 'src\App.tsx', '', 'text');
 \echo :SQLSTATE
 SELECT version FROM atomic_upsert_project_file(:'project', '..\..\a', '', 'text');

@@ -4,7 +4,7 @@
 -- One call makes a project, its first build, that build's metrics and its AI-time session, with all IDs from
 -- the server: create_complete_project(p_user_id, p_framework, p_prompt, p_name, p_idempotency_key).
 --
--- The tour speaks as a superuser, who may act for everybody and says for whom (access.sql shows the others).
+-- The tour runs as a superuser, who may act for everybody and says for whom (access.sql shows the others).
 \set user 5e1f0000-0000-4000-8000-000000000001
 SELECT * FROM create_complete_project(:'user', 'vue', 'A todo app', 'Todo') \gset
 SELECT :'created' AS created, is_ulid(:'version_id') AS version, is_ulid(:'build_id') AS build,
@@ -80,7 +80,7 @@ SELECT created FROM create_complete_project(:'user', 'vue', NULL, 'Blog', 'blog-
 SELECT created FROM create_complete_project(:'user', 'vue', 'A blog', 'Log', 'blog-1');
 \echo :SQLSTATE
 
--- Keys are their owner's: somebody else's is another.
+-- Keys belong to their owner: the same key of another owner is a different one.
 SELECT created, project_id <> :'project_id' AS another
   FROM create_complete_project('5e1f0000-0000-4000-8000-000000000002', 'vue', 'A blog', 'Blog', 'blog-1');
 
@@ -97,7 +97,7 @@ SELECT created, project_id <> :'project_id' AS another
 -- Double clicks
 --
 -- Without a key, a call with a prompt that equals one the same owner made in another transaction just before
--- is taken for its double. "Just before" is pg_versioned.double_click_window; a long one here, so that a slow
+-- counts as a double click. "Just before" is pg_versioned.double_click_window; a long one here, so that a slow
 -- machine does not matter.
 SHOW pg_versioned.double_click_window;
 SET pg_versioned.double_click_window = '60s';
@@ -109,7 +109,7 @@ SELECT created, project_id = :'project_id' AS project, version_id = :'version_id
 -- And a third click.
 SELECT created, project_id = :'project_id' AS project FROM create_complete_project(:'user', 'vue', 'A game', 'Game');
 
--- It takes the same owner, framework, prompt and name.
+-- Owner, framework, prompt and name must be the same.
 SELECT created FROM create_complete_project('5e1f0000-0000-4000-8000-000000000002', 'vue', 'A game', 'Game');
 SELECT created FROM create_complete_project(:'user', 'react', 'A game', 'Game');
 SELECT created FROM create_complete_project(:'user', 'vue', 'A game!', 'Game');
@@ -120,7 +120,7 @@ SELECT created FROM create_complete_project(:'user', 'vue', 'A game', 'Game', 'g
 SELECT created FROM create_complete_project(:'user', 'vue', NULL, 'Empty');
 SELECT created FROM create_complete_project(:'user', 'vue', NULL, 'Empty');
 
--- Nobody double-clicks within one transaction: who calls twice there means two.
+-- Two calls within one transaction are no double click: they ask for two projects.
 BEGIN;
 SELECT project_id AS one, created FROM create_complete_project(:'user', 'vue', 'Twins', 'Twin') \gset
 SELECT created, project_id <> :'one' AS another FROM create_complete_project(:'user', 'vue', 'Twins', 'Twin');
@@ -130,19 +130,19 @@ COMMIT;
 SELECT delete_project(:'project_id');
 SELECT created, project_id <> :'project_id' AS another FROM create_complete_project(:'user', 'vue', 'A game', 'Game');
 
--- A rolled-back call is none to double.
+-- A call that was rolled back does not count.
 BEGIN;
 SELECT created FROM create_complete_project(:'user', 'vue', 'Second thoughts', 'Oops');
 ROLLBACK;
 SELECT created FROM create_complete_project(:'user', 'vue', 'Second thoughts', 'Oops');
 
--- When the window has passed, the same call is a new wish.
+-- When the window has passed, the same call is a new request.
 SET pg_versioned.double_click_window = '20ms';
 SELECT created FROM create_complete_project(:'user', 'vue', 'Patience', 'Later');
 SELECT pg_sleep(0.1);
 SELECT created FROM create_complete_project(:'user', 'vue', 'Patience', 'Later');
 
--- With 0 nothing is taken for a double click.
+-- With 0 nothing counts as a double click.
 SET pg_versioned.double_click_window = 0;
 SELECT created FROM create_complete_project(:'user', 'vue', 'Click', 'Click');
 SELECT created FROM create_complete_project(:'user', 'vue', 'Click', 'Click');
@@ -194,7 +194,7 @@ SELECT count(*) AS odd_names FROM projects WHERE name IN ('', E'two\nlines') OR 
 --
 -- Deleting
 --
--- delete_project removes a project with everything in it, for good.
+-- delete_project permanently removes a project with everything in it.
 SELECT * FROM create_complete_project(:'user', p_prompt => 'Short-lived', p_idempotency_key => 'short-lived') \gset
 SELECT version FROM atomic_upsert_project_file(:'project_id', 'a.txt', 'one', 'text');
 SELECT version FROM atomic_upsert_project_file(:'project_id', 'a.txt', 'two', 'text');

@@ -90,7 +90,7 @@ SELECT ai_json = (repeat('[', 500) || repeat(']', 500))::jsonb AS kept
 -- From here on one build is tried again and again; a refused result leaves it as it was.
 SELECT build_id AS build FROM start_project_build(:'project', p_supersede => true) \gset
 
--- Keys there are not, all of them named.
+-- Unknown keys, all of them named.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"versionName": "typo"}');
 \echo :SQLSTATE
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"zip": 1, "version_name": "fine", "artifact": {}, "is_published": true}');
@@ -98,7 +98,7 @@ SELECT version_name FROM create_version_on_success(:'project', :'build', '{"zip"
 -- Columns that are not the worker's to set are not keys either.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"major_version": 9, "snapshot_seq": 1, "status": "failed"}');
 \echo :SQLSTATE
--- What is no object.
+-- What is not an object.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '[]');
 \echo :SQLSTATE
 SELECT version_name FROM create_version_on_success(:'project', :'build', '"done"');
@@ -145,7 +145,7 @@ SELECT version_name FROM create_version_on_success(:'project', :'build', '{"clas
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"classification_confidence": -0.01}');
 \echo :SQLSTATE
 
--- Words that are not among those there are.
+-- Words that are not allowed.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"change_type": "huge"}');
 \echo :SQLSTATE
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"change_type": "Major"}');
@@ -153,7 +153,7 @@ SELECT version_name FROM create_version_on_success(:'project', :'build', '{"chan
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"breaking_risk": "unknown"}');
 \echo :SQLSTATE
 
--- Hashes that are none: 64 hexadecimal digits for the artifact, 7 to 64 for git.
+-- Invalid hashes: 64 hexadecimal digits for the artifact, 7 to 64 for git.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"artifact_checksum": "e3b0c442"}');
 \echo :SQLSTATE
 SELECT version_name FROM create_version_on_success(:'project', :'build', jsonb_build_object('artifact_checksum', repeat('g', 64)));
@@ -161,7 +161,7 @@ SELECT version_name FROM create_version_on_success(:'project', :'build', jsonb_b
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"git_commit_sha": "abc"}');
 \echo :SQLSTATE
 
--- Prerelease labels that SemVer has not.
+-- Prerelease labels that SemVer does not allow.
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"prerelease": ""}');
 \echo :SQLSTATE
 SELECT version_name FROM create_version_on_success(:'project', :'build', '{"prerelease": "beta.01"}');

@@ -1,7 +1,7 @@
 --
 -- SETTINGS
 --
--- A server's protection is not for its users to set: all settings are superusers', for the server, a
+-- The settings protect the server, so only superusers can set them: for the server, a
 -- database, a role or a session.
 --
 -- Postgres knows an extension's settings once its library is loaded, which the first call of a function does.
@@ -28,7 +28,7 @@ SHOW pg_versioned.notify;
 RESET ALL;
 SHOW pg_versioned.max_file_size;
 
--- Values they have not are refused. (The wording differs between releases of Postgres.)
+-- Invalid values are refused. (The wording differs between releases of Postgres.)
 \set VERBOSITY sqlstate
 SET pg_versioned.max_file_size = -1;
 SET pg_versioned.max_file_size = '257MB';
@@ -88,7 +88,7 @@ SET request.jwt.claims = '';
 SELECT current_actor();
 RESET request.jwt.claim.sub;
 
--- A sub that is no uuid is nobody, and so are claims that are no JSON: no error, no user.
+-- With a sub that is not a uuid, or claims that are not JSON, there is no user, and no error.
 SELECT claims, set_config('request.jwt.claims', claims, false) = claims AS set, current_actor() IS NULL AS nobody
   FROM (VALUES (1, '{"sub": "auth0|123"}'), (2, '{"sub": 5}'), (3, '{"sub": null}'), (4, '{"SUB": "5e1f0000-0000-4000-8000-000000000001"}'),
                (5, '[]'), (6, 'null'), (7, 'nonsense'), (8, '{"sub": "5e1f0000-0000-4000-8000-000000000001"'), (9, '{"sub": ""}'),
@@ -96,7 +96,7 @@ SELECT claims, set_config('request.jwt.claims', claims, false) = claims AS set, 
  ORDER BY n;
 RESET request.jwt.claims;
 
--- The role PostgREST logs in as is believed; a login of one's own is not.
+-- The role that PostgREST logs in as is trusted; a role that logs in directly is not.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_versioned_worker;
 RESET client_min_messages;
@@ -112,12 +112,12 @@ SELECT current_actor() IS NULL AS nobody;
 SELECT created FROM create_complete_project('5e1f0000-0000-4000-8000-000000000001');
 \echo :SQLSTATE
 
--- There are no others: what is misspelt is said to be.
+-- There are no others: a misspelt name is an error.
 RESET SESSION AUTHORIZATION;
 SET pg_versioned.save_rates = 5;
 SET SESSION AUTHORIZATION regress_versioned_worker;
 
--- It gets an actor by pg_versioned.actor_id, ALTER ROLE ... SET says which; a superuser can do that.
+-- It gets an actor from pg_versioned.actor_id, which a superuser sets with ALTER ROLE ... SET.
 RESET SESSION AUTHORIZATION;
 SET pg_versioned.actor_id = '5e1f0000-0000-4000-8000-000000000003';
 SET SESSION AUTHORIZATION regress_versioned_worker;
@@ -129,7 +129,7 @@ SET pg_versioned.actor_id = '5e1f0000-0000-4000-8000-000000000001';
 RESET SESSION AUTHORIZATION;
 RESET pg_versioned.actor_id;
 
--- Or its claims are believed, when it is listed.
+-- Or its claims are trusted, if it is listed.
 SET pg_versioned.claim_roles = 'authenticator, regress_versioned_worker';
 SET SESSION AUTHORIZATION regress_versioned_worker;
 SELECT current_actor();

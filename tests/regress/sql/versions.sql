@@ -28,7 +28,7 @@ SELECT status, completed_at IS NOT NULL AS completed, total_duration_ms >= 0 AS 
   FROM project_build_metrics WHERE project_id = :'project';
 SELECT ended_at IS NOT NULL AS ended, duration_ms >= 0 AS measured FROM project_ai_time_sessions WHERE project_id = :'project';
 
--- Workers retry: the second call answers with the same version, whatever it reports.
+-- Workers retry: the second call returns the same version, whatever it reports.
 SELECT v = again AS same
   FROM project_versions v, create_version_on_success(:'project', lower(:'build_id'), '{"change_type": "major", "version_name": "X"}') again
  WHERE v.project_id = :'project';
@@ -119,7 +119,7 @@ SELECT n, v.* FROM generate_series(1, 4) n LEFT JOIN LATERAL (
  ORDER BY n, file_path COLLATE "C";
 -- Beside them, what there is now.
 SELECT file_path, content, version FROM get_current_project_files(:'project');
--- Names are named as ever, IDs may be in lower case.
+-- Arguments may be named, as always; IDs may be in lower case.
 SELECT count(*) FROM get_project_version_files(p_version_id => lower(pg_temp.version_number(:'project', 2)), p_project_id => :'project');
 
 -- A rolled-back version has not happened; the next takes its number.

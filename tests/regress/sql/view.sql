@@ -1,7 +1,7 @@
 --
 -- THE VIEW
 --
--- project_files is what clients read: one row a file version, with plain SELECTs.
+-- project_files is what clients read: one row per file version, with plain SELECTs.
 --
 INSERT INTO projects (id, owner_id, name, framework)
 VALUES ('71e30000-0000-4000-8000-000000000001', '5e1f0000-0000-4000-8000-000000000001', 'View', 'react');
@@ -84,7 +84,7 @@ $$;
 SELECT count(*) FROM generate_series(1, 2000) f, atomic_upsert_project_file(:'project', 'src/' || f, 'file ' || f, 'text');
 SELECT count(*) FROM generate_series(1, 1000) v, atomic_upsert_project_file(:'project', 'busy.txt', 'v' || v, 'text');
 ANALYZE project_file_heads, project_file_versions, projects, project_members;
--- With little data Postgres rather reads a table whole; here it is to choose as it does with much.
+-- With little data Postgres prefers to read a whole table; here it is to choose as it does with much.
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 
@@ -121,7 +121,7 @@ SELECT reads.* FROM get_project_file(:'project', 'busy.txt', 500) f, pg_temp.rea
 --
 -- Metadata without content
 --
--- What a version stands on is joined for its content alone: the planner drops the joins of a query that does not
+-- What a version is based on is joined only for its content: the planner drops the joins of a query that does not
 -- select it, for members under row level security, too.
 SELECT * FROM pg_temp.reads($$SELECT id, file_path, file_type, version, content_hash, size_bytes, is_deleted, created_by, updated_at FROM project_files WHERE project_id = '71e30000-0000-4000-8000-000000000001' AND file_path = 'busy.txt' AND is_current_version$$);
 SELECT relation, how, places FROM pg_temp.reads($$SELECT version, content_hash FROM project_files WHERE project_id = '71e30000-0000-4000-8000-000000000001' AND file_path = 'busy.txt'$$);

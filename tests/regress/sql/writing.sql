@@ -19,7 +19,7 @@ UPDATE project_files SET content = 'four' WHERE project_id = :'project' AND file
 RETURNING version, content, size_bytes;
 UPDATE project_files SET file_type = 'markdown' WHERE project_id = :'project' AND file_path = 'a' AND is_current_version
 RETURNING version, file_type;
--- Nothing to save is no version.
+-- Without anything to save there is no new version.
 UPDATE project_files SET content = content WHERE project_id = :'project' AND is_current_version RETURNING version;
 UPDATE project_files SET file_path = 'b', content = 'six' WHERE project_id = :'project' AND file_path = 'a' AND is_current_version
 RETURNING file_path, version;
@@ -37,7 +37,7 @@ WITH updated AS (
     UPDATE project_files SET content = content || '!' WHERE project_id = :'project' AND is_current_version
     RETURNING file_path, content)
 SELECT * FROM updated ORDER BY file_path;
--- ON CONFLICT is not for views of this kind.
+-- ON CONFLICT is not available for views with triggers.
 \set VERBOSITY default
 INSERT INTO project_files (project_id, file_path, content) VALUES (:'project', 'f1', 'x')
     ON CONFLICT (project_id, file_path) DO NOTHING;
