@@ -31,7 +31,7 @@ stop: ## stop and remove the demo
 test: ## run every test suite
 	@tests/run
 
-test-all: ## run every test suite, and those that talk to a server on Postgres 18 as well
+test-all: ## run every test suite, then those that need a server on Postgres 18 too
 	@tests/run --all
 
 bench: install ## measure, and write bench/RESULTS.md

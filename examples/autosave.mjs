@@ -10,7 +10,8 @@
 //   });
 //   editor.onKeystroke = () => saving.edit(editor.text);
 //
-// `client` is a PostgREST or Supabase client whose schema is the extension's, `client.schema('versioned')` say.
+// `client` is a PostgREST or Supabase client whose schema is the extension's, such as
+// `client.schema('versioned')`.
 
 /**
  * @typedef {object} RpcError
@@ -34,9 +35,9 @@
  * @property {number} version the version of `content`; 0 for a new file
  * @property {(text: string) => void} onChange shows the editor's text with others' edits in it
  * @property {(text: string) => string | Promise<string>} onConflict
- *     shows a text with diff3 markers and returns what the user made of it; `edit` is ignored until then
+ *     shows a text with diff3 markers and returns the text that the user resolved; `edit` is ignored until then
  * @property {(error: RpcError) => void} onError
- *     what waiting does not cure: no rights, the file was deleted. Saving is tried again after the next edit.
+ *     errors that waiting does not cure: no rights, the file was deleted. Saving is tried again after the next edit.
  * @property {number} [delay] ms after the last keystroke
  * @property {number} [maxDelay] ms after the first unsaved keystroke
  * @property {number} [retryDelay] ms before a failed request is sent again; doubled at each failure
@@ -50,7 +51,7 @@ export class Autosave {
     /** What the editor shows. */
     #text;
     /**
-     * What the file had when #text was last brought up to it; null when that is not known.
+     * The file's content that #text was last based on; null if that is not known.
      * @type {string | null}
      */
     #saved;
@@ -91,12 +92,12 @@ export class Autosave {
         this.#schedule();
     }
 
-    /** Saves now what is not saved, when the page is closed say. */
+    /** Saves immediately what is not yet saved, for example when the page is closed. */
     async flush() {
         while (this.#text !== this.#saved) await this.#save();
     }
 
-    /** Takes over what others saved, when an event tells of it. */
+    /** Takes over what others have saved, for example after an event. */
     async refresh() {
         await this.flush();
         const { projectId, filePath } = this.#options;
@@ -139,7 +140,7 @@ export class Autosave {
         const { projectId, filePath, fileType } = this.#options;
         const sent = this.#text;
         try {
-            // Not upsert_project_file, which answers errors without retry_after_ms.
+            // Not upsert_project_file, which returns errors without retry_after_ms.
             const file = await this.#call('atomic_upsert_project_file', {
                 project_uuid: projectId,
                 p_file_path: filePath,
@@ -183,7 +184,7 @@ export class Autosave {
                 this.#resolving = false;
             }
         }
-        // Else nothing was saved and the user typed on: the newer text is what to merge.
+        // Otherwise nothing was saved and the user typed on: the newer text will be merged.
     }
 
     /**
@@ -199,8 +200,8 @@ export class Autosave {
     }
 
     /**
-     * Calls a function until it succeeds or fails for good. All of them may be sent twice: a save that was made
-     * already answers as it did the first time.
+     * Calls a function until it succeeds or fails permanently. All of them can be sent twice: a save that has already
+     * been made returns the same answer again.
      * @param {string} name
      * @param {object} args
      */
@@ -234,7 +235,7 @@ function isTransient(error, status) {
 }
 
 /**
- * What was typed after `base` was sent, done to `theirs` instead; null when both changed the same place.
+ * Applies what was typed after `base` was sent to `theirs`; null if both changed the same place.
  * @param {string} base
  * @param {string} mine
  * @param {string} theirs
@@ -254,7 +255,7 @@ function rebase(base, mine, theirs) {
 }
 
 /**
- * The one stretch of `from` in which `to` differs, and what is there instead.
+ * The one part of `from` in which `to` differs, and what is there instead.
  * @param {string} from
  * @param {string} to
  */

@@ -1,6 +1,6 @@
 # Sourced by every script: which Postgres, which cargo-pgrx, where things are kept.
 #
-#   PG_CONFIG            the Postgres to build against; by default Debian's newest suitable one, 15 first
+#   PG_CONFIG            the Postgres to build against; by default Debian's: 15, else the newest
 #   PG                   a major version (15 to 18) to choose it by; 16 and 18 can be fetched
 #   PG_VERSIONED_TOOLS   where cargo-pgrx and fetched servers are kept; by default .tools in the project
 # shellcheck shell=bash
@@ -17,7 +17,7 @@ fail() {
     exit 1
 }
 
-# A pg_config counts when a server and its headers are beside it.
+# A pg_config counts only if it comes with a server and its headers.
 is_complete() {
     [ -x "$1" ] && [ -x "$("$1" --bindir)/postgres" ] && [ -f "$("$1" --includedir-server)/postgres.h" ]
 }
@@ -27,7 +27,7 @@ find_pg_config() {
     for major in ${PG:-15 18 17 16}; do
         candidates+=("/usr/lib/postgresql/$major/bin/pg_config")
     done
-    # Fetched servers are for those who ask for their version.
+    # Fetched servers are used only if their version is asked for.
     [ -z "${PG:-}" ] || candidates+=("$TOOLS/pg$PG/bin/pg_config")
     for candidate in "${candidates[@]}"; do
         if is_complete "$candidate"; then
@@ -58,7 +58,7 @@ if [ -n "$PG_CONFIG" ]; then
     *) fail "$PG_CONFIG is Postgres $PG_MAJOR; this extension is for 15 to 18" ;;
     esac
     [ "${PG:-$PG_MAJOR}" = "$PG_MAJOR" ] || fail "PG asks for Postgres $PG, PG_CONFIG is that of $PG_MAJOR"
-    # One build folder a major version: their bindings differ, and cargo would rebuild all at each change.
+    # One build folder per major version: their bindings differ, and cargo would rebuild everything at each change.
     export CARGO_TARGET_DIR=$PROJECT/target/pg$PG_MAJOR
     # shellcheck disable=SC2034 # used by the scripts that source this
     FEATURES=(--no-default-features --features "pg$PG_MAJOR")
