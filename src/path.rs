@@ -16,6 +16,7 @@ pub enum Problem {
     TrailingSlash,
     EmptySegment,
     DotSegment,
+    GitSegment,
 }
 
 impl fmt::Display for Problem {
@@ -29,6 +30,7 @@ impl fmt::Display for Problem {
             Problem::TrailingSlash => f.write_str("it ends with a slash"),
             Problem::EmptySegment => f.write_str("it has an empty segment"),
             Problem::DotSegment => f.write_str("it has a \".\" or \"..\" segment"),
+            Problem::GitSegment => f.write_str("it has a \".git\" segment, which no git tree can hold"),
         }
     }
 }
@@ -57,6 +59,7 @@ pub fn check(path: &str) -> Result<(), Problem> {
         match segment {
             "" => return Err(Problem::EmptySegment),
             "." | ".." => return Err(Problem::DotSegment),
+            _ if segment.eq_ignore_ascii_case(".git") => return Err(Problem::GitSegment),
             _ => {}
         }
     }
@@ -71,9 +74,18 @@ mod tests {
 
     #[test]
     fn accepts_what_editors_name_files() {
-        for path in
-            ["a", "src/App.tsx", ".env", "...", "a/.b/..c", "日本語/ファイル.md", "with space/and 'quote'\".txt", "😀"]
-        {
+        for path in [
+            "a",
+            "src/App.tsx",
+            ".env",
+            ".gitignore",
+            "a.git/b",
+            "...",
+            "a/.b/..c",
+            "日本語/ファイル.md",
+            "with space/and 'quote'\".txt",
+            "😀",
+        ] {
             assert_eq!(check(path), Ok(()), "{path}");
         }
         assert_eq!(check(&"x".repeat(MAX_BYTES)), Ok(()));
@@ -97,6 +109,8 @@ mod tests {
             (".", DotSegment),
             ("a/../b", DotSegment),
             ("a/.", DotSegment),
+            (".git", GitSegment),
+            ("a/.GIT/config", GitSegment),
         ] {
             assert_eq!(check(path), Err(problem), "{path:?}");
         }

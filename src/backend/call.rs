@@ -76,9 +76,9 @@ impl Call {
     }
 
     /// The `text` argument number `index` as a parameter or a column, as it came.
-    pub fn text_argument(&self, index: usize) -> Value {
-        // SAFETY: by the declaration in sql/.
-        Value { oid: pg_sys::TEXTOID, datum: unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index) } }
+    pub fn text_argument(&self, index: usize) -> Value<'_> {
+        // SAFETY: by the declaration in sql/, and arguments live as long as their call.
+        unsafe { Value::new(pg_sys::TEXTOID, pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)) }
     }
 
     /// Text of the `jsonb` argument number `index` (from 0), just as Postgres writes it; pgrx' `JsonB` would put it

@@ -86,7 +86,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
         for (slot, arg) in slots.iter_mut().zip(&args) {
             (slot.value, slot.isnull) = arg.parts();
             slot.pflags = pg_sys::PARAM_FLAG_CONST as _;
-            slot.ptype = arg.oid;
+            slot.ptype = arg.oid();
         }
         let receiver = guard::CreateTuplestoreDestReceiver();
         guard::SetTuplestoreDestReceiverParams(

@@ -71,9 +71,9 @@ impl<'r> Row<'r> {
     /// When there is no such column or it is of another type: our statements and tables are fixed.
     pub fn get<'v, T: Column<'v>>(&'v self, name: &str) -> Option<T> {
         let value = self.column(name);
-        assert!(value.oid == T::TYPE, "column {name} is of type {:?}, not {:?}", value.oid, T::TYPE);
+        assert!(value.oid() == T::TYPE, "column {name} is of type {:?}, not {:?}", value.oid(), T::TYPE);
         // SAFETY: the column is of that type, not null, and lives as long as the row.
-        value.datum.map(|datum| unsafe { T::read(datum) })
+        value.datum().map(|datum| unsafe { T::read(datum) })
     }
 
     /// A column that is not NULL.
@@ -82,7 +82,7 @@ impl<'r> Row<'r> {
     }
 
     /// A column as a parameter of a statement or a column of an answer.
-    pub fn column(&self, name: &str) -> Value {
+    pub fn column(&self, name: &str) -> Value<'_> {
         // SAFETY: the tuple and its description live as long as the row.
         unsafe {
             let number = (1..=(*self.desc).natts)
@@ -93,14 +93,14 @@ impl<'r> Row<'r> {
     }
 
     /// All columns in their order.
-    pub fn columns(&self) -> Vec<Value> {
+    pub fn columns(&self) -> Vec<Value<'_>> {
         // SAFETY: as above.
         unsafe { (1..=(*self.desc).natts).map(|number| self.numbered(number)).collect() }
     }
 
     /// A composite column as the answer of the function that `db` serves.
     pub fn composite(&self, db: &Db, name: &str) -> Answer {
-        let datum = self.column(name).datum.unwrap_or_else(|| panic!("column {name} is null"));
+        let datum = self.column(name).datum().unwrap_or_else(|| panic!("column {name} is null"));
         // SAFETY: a composite is passed by reference, and is copied into the memory of the answer.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(db.answer_memory());
@@ -110,12 +110,12 @@ impl<'r> Row<'r> {
         }
     }
 
-    unsafe fn numbered(&self, number: i32) -> Value {
+    unsafe fn numbered(&self, number: i32) -> Value<'_> {
         // SAFETY: the number is one of the description's.
         unsafe {
             let mut is_null = false;
             let datum = pg_sys::SPI_getbinval(self.tuple, self.desc, number, &mut is_null);
-            Value { oid: (*attribute(self.desc, number)).atttypid, datum: (!is_null).then_some(datum) }
+            Value::new((*attribute(self.desc, number)).atttypid, (!is_null).then_some(datum))
         }
     }
 }

@@ -228,6 +228,39 @@ pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
+/// Pins `search_path` while it lives, as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c): whatever is
+/// named then is found in `pg_catalog`, or says its schema.
+pub struct PinnedSearchPath(c_int);
+
+impl PinnedSearchPath {
+    pub fn begin() -> Self {
+        // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds.
+        unsafe {
+            let level = pg_sys::NewGUCNestLevel();
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                c"pg_catalog, pg_temp".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+            PinnedSearchPath(level)
+        }
+    }
+}
+
+impl Drop for PinnedSearchPath {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: begun by `begin`.
+            unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
+        }
+    }
+}
+
 /// The snapshot that is read with while it lives: under READ COMMITTED it shows what has committed until now, and
 /// always what this transaction did before.
 pub struct FreshSnapshot(());

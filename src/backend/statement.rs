@@ -11,6 +11,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::guard::PostgresError;
 use super::row::Row;
+use super::session::PinnedSearchPath;
 use super::value::Value;
 use super::{Call, guard};
 
@@ -25,7 +26,7 @@ impl Statement {
 }
 
 /// A parameter's name and value; see [`args!`](crate::args).
-pub type Arg = (&'static str, Value);
+pub type Arg<'v> = (&'static str, Value<'v>);
 
 /// Parameters of a statement: `args! { project, path: self.path }` gives `:project` and `:path`.
 #[macro_export]
@@ -106,23 +107,21 @@ thread_local! {
 /// Access to the extension's tables: by statements, or directly (see [`super::table`]).
 pub struct Db<'c> {
     call: &'c Call,
-    spi: Cell<Option<Connection>>,
+    spi: RefCell<Option<Connection>>,
     /// Whether the tables are distributed over other servers, so that only statements reach their rows.
     pub(super) is_distributed: Cell<bool>,
     /// Tables that were locked when the call began: until it ends, they are what their names say.
     pub(super) locked: RefCell<Vec<(&'static CStr, Oid)>>,
 }
 
-/// An open SPI connection, with the `search_path` it pins: whatever its statements name is found in `pg_catalog` or
-/// says its schema.
-#[derive(Clone, Copy)]
+/// An open SPI connection, whose statements are parsed, planned and run with a pinned `search_path`.
 struct Connection {
-    guc_level: c_int,
+    search_path: PinnedSearchPath,
 }
 
 /// Runs `body` with access to the extension's tables.
 pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
-    body(&Db { call, spi: Cell::new(None), is_distributed: Cell::new(false), locked: RefCell::default() })
+    body(&Db { call, spi: RefCell::new(None), is_distributed: Cell::new(false), locked: RefCell::default() })
 }
 
 /// Puts the current memory context back: SPI leaves its own behind.
@@ -239,24 +238,10 @@ impl Db<'_> {
     /// Opens the SPI connection with the first statement: a save that finds and writes its rows directly has none.
     pub(super) fn spi(&self) -> SameMemory {
         let memory = SameMemory::begin();
-        if self.spi.get().is_none() {
-            // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds. The
-            // setting is changed as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c).
-            unsafe {
-                pg_sys::SPI_connect();
-                let guc_level = pg_sys::NewGUCNestLevel();
-                pg_sys::set_config_option(
-                    c"search_path".as_ptr(),
-                    c"pg_catalog, pg_temp".as_ptr(),
-                    pg_sys::GucContext::PGC_USERSET,
-                    pg_sys::GucSource::PGC_S_SESSION,
-                    pg_sys::GucAction::GUC_ACTION_SAVE,
-                    true,
-                    0,
-                    false,
-                );
-                self.spi.set(Some(Connection { guc_level }));
-            }
+        if self.spi.borrow().is_none() {
+            // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds.
+            unsafe { pg_sys::SPI_connect() };
+            *self.spi.borrow_mut() = Some(Connection { search_path: PinnedSearchPath::begin() });
         }
         memory
     }
@@ -296,14 +281,18 @@ impl Db<'_> {
     }
 
     /// The plan of a statement, and its parameters in the plan's order.
-    pub(super) fn plan(&self, statement: &'static Statement, args: &[Arg]) -> (pg_sys::SPIPlanPtr, Vec<Value>) {
+    pub(super) fn plan<'v>(
+        &self,
+        statement: &'static Statement,
+        args: &[Arg<'v>],
+    ) -> (pg_sys::SPIPlanPtr, Vec<Value<'v>>) {
         let plan = self.kept_plan(statement).unwrap_or_else(|| self.prepare(statement, args));
         (plan.plan, in_order(&plan.parameters, args))
     }
 
     fn prepare(&self, statement: &'static Statement, args: &[Arg]) -> Plan {
         let Parsed { sql, parameters } = parse(statement.0, self.call.schema());
-        let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid).collect();
+        let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid()).collect();
         let sql = CString::new(sql).expect("our statements have no NUL");
         // One plan for all parameters: they are ids and paths, and planning costs more than running.
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
@@ -339,20 +328,18 @@ impl Db<'_> {
 
 impl Drop for Db<'_> {
     fn drop(&mut self) {
-        // Where an error unwinds, its transaction's end closes the connection and restores the setting.
-        if let (Some(Connection { guc_level }), false) = (self.spi.get(), std::thread::panicking()) {
+        // Where an error unwinds, its transaction's end closes the connection.
+        if let (Some(Connection { search_path }), false) = (self.spi.take(), std::thread::panicking()) {
             let _memory = SameMemory::begin();
+            drop(search_path);
             // SAFETY: opened by `spi`, and closed only here.
-            unsafe {
-                pg_sys::AtEOXact_GUC(true, guc_level);
-                pg_sys::SPI_finish();
-            }
+            unsafe { pg_sys::SPI_finish() };
         }
     }
 }
 
 /// The values of `args` in the order of `names`.
-fn in_order(names: &[&str], args: &[Arg]) -> Vec<Value> {
+fn in_order<'v>(names: &[&str], args: &[Arg<'v>]) -> Vec<Value<'v>> {
     let value = |name: &&str| {
         let arg = args.iter().find(|(known, _)| known == name);
         arg.unwrap_or_else(|| panic!("no parameter {name}")).1

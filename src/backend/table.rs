@@ -13,6 +13,7 @@ use pgrx::pg_sys;
 
 use super::guard;
 use super::row::{Row, attribute, is_named};
+use super::session::PinnedSearchPath;
 use super::statement::{Arg, Db, Statement};
 use super::value::Value;
 use crate::error::Error;
@@ -212,7 +213,7 @@ pub(super) unsafe fn equal_to<const COLUMNS: usize>(columns: &[&str], key: &[Arg
         let mut conditions: [pg_sys::ScanKeyData; COLUMNS] = core::mem::zeroed();
         for (i, (condition, column)) in conditions.iter_mut().zip(columns).enumerate() {
             let value = key.iter().find(|(name, _)| name == column).unwrap_or_else(|| panic!("no key {column}")).1;
-            let (equals, collation) = equality(value.oid);
+            let (equals, collation) = equality(value.oid());
             let (datum, is_null) = value.parts();
             let flags = if is_null { pg_sys::SK_ISNULL as _ } else { 0 };
             let (column, strategy) = (i as pg_sys::AttrNumber + 1, pg_sys::BTEqualStrategyNumber as _);
@@ -258,6 +259,7 @@ fn equality(value_type: pg_sys::Oid) -> (pg_sys::RegProcedure, pg_sys::Oid) {
 /// fills no generated columns. A table that has any of these but our own gets no writer.
 pub struct Writer {
     table: pg_sys::Relation,
+    indexes: [&'static CStr; 3],
 }
 
 /// What may be attached to a table that is written directly, because the writer does it itself or need not.
@@ -266,6 +268,8 @@ pub struct Allowed {
     pub trigger: Option<&'static CStr>,
     /// The column whose foreign key need not be checked because an update leaves it alone.
     pub foreign_key: Option<&'static str>,
+    /// The extension's own indexes. Others may run code of users, which must not find what a caller put into its path.
+    pub indexes: [&'static CStr; 3],
 }
 
 impl Writer {
@@ -303,7 +307,7 @@ impl Writer {
         let oid = db.table(name, Use::Write)?;
         // SAFETY: the table is locked until the transaction ends; the reference goes with the writer.
         unsafe {
-            let writer = Writer { table: pg_sys::table_open(oid, pg_sys::NoLock as _) };
+            let writer = Writer { table: pg_sys::table_open(oid, pg_sys::NoLock as _), indexes: allowed.indexes };
             let can_write = is_plain(writer.table, db.owner())
                 && has_columns(writer.table, columns)
                 && has_only_triggers(writer.table, command, allowed);
@@ -326,7 +330,7 @@ impl Writer {
                 executor.check_constraints();
             }
             pg_sys::heap_insert(self.table, tuple, pg_sys::GetCurrentCommandId(true), 0, core::ptr::null_mut());
-            executor.insert_index_entries(IndexEntries::New);
+            executor.insert_index_entries(IndexEntries::New, &self.indexes);
             executor.end();
         }
     }
@@ -364,7 +368,7 @@ impl Writer {
             let is_updated = result == pg_sys::TM_Result::TM_Ok;
             if is_updated && entries != IndexEntries::None {
                 let executor = Executor::begin(self.table, new);
-                executor.insert_index_entries(entries);
+                executor.insert_index_entries(entries, &self.indexes);
                 executor.end();
             }
             is_updated
@@ -469,15 +473,23 @@ impl Executor {
 
     /// Raises an error where a NOT NULL or CHECK constraint does not hold.
     unsafe fn check_constraints(&self) {
+        let _search_path = PinnedSearchPath::begin();
         // SAFETY: as begun.
         unsafe { guard::ExecConstraints(self.relation, self.slot, self.state) };
     }
 
-    unsafe fn insert_index_entries(&self, entries: IndexEntries) {
+    unsafe fn insert_index_entries(&self, entries: IndexEntries, own: &[&CStr]) {
         // SAFETY: as begun; the heap has the tuple, and wrote into it where it lies.
         unsafe {
             (*self.slot).tts_tid = (*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_self;
             pg_sys::ExecOpenIndices(self.relation, false);
+            let indexes = core::slice::from_raw_parts(
+                (*self.relation).ri_IndexRelationDescs,
+                (*self.relation).ri_NumIndices as _,
+            );
+            let name = |index: pg_sys::Relation| CStr::from_ptr((*(*index).rd_rel).relname.data.as_ptr());
+            let has_others = indexes.iter().any(|&index| !own.contains(&name(index)));
+            let _search_path = has_others.then(PinnedSearchPath::begin);
             let is_update = entries != IndexEntries::New;
             let (no_conflict, no_arbiters) = (core::ptr::null_mut(), core::ptr::null_mut());
             let (relation, slot, state) = (self.relation, self.slot, self.state);

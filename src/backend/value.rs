@@ -1,5 +1,7 @@
 //! Values on their way into statements, rows and answers, and the types they may have on their way out.
 
+use core::marker::PhantomData;
+
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::Interval;
 use pgrx::{FromDatum, IntoDatum, Uuid};
@@ -11,16 +13,35 @@ use super::Bytes;
 pub struct Timestamp(pub i64);
 
 /// A typed value that statements take as a parameter and rows as a column; `NULL` has a type, too.
+///
+/// It lives as long as what it is part of; one that is made of Rust's data, in the current memory of Postgres.
 #[derive(Clone, Copy)]
-pub struct Value {
-    pub(super) oid: Oid,
-    pub(super) datum: Option<pg_sys::Datum>,
+pub struct Value<'v> {
+    oid: Oid,
+    datum: Option<pg_sys::Datum>,
+    lifetime: PhantomData<&'v ()>,
 }
 
-impl Value {
+impl Value<'_> {
+    /// # Safety
+    /// The datum must be of the type, and live for the value's lifetime.
+    pub(super) unsafe fn new(oid: Oid, datum: Option<pg_sys::Datum>) -> Self {
+        Value { oid, datum, lifetime: PhantomData }
+    }
+
+    /// Its type.
+    pub(super) fn oid(self) -> Oid {
+        self.oid
+    }
+
+    /// The datum; `None` is NULL.
+    pub(super) fn datum(self) -> Option<pg_sys::Datum> {
+        self.datum
+    }
+
     /// A 64-bit transaction id.
     pub fn xid8(xid: u64) -> Self {
-        Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)) }
+        Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)), lifetime: PhantomData }
     }
 
     /// The value with its null mark.
@@ -31,14 +52,14 @@ impl Value {
 
 macro_rules! value_from {
     ($($type:ty => $oid:ident, $v:ident -> $datum:expr;)*) => {$(
-        impl From<$type> for Value {
+        impl From<$type> for Value<'_> {
             fn from($v: $type) -> Self {
-                Value { oid: pg_sys::$oid, datum: $datum }
+                Value { oid: pg_sys::$oid, datum: $datum, lifetime: PhantomData }
             }
         }
-        impl From<Option<$type>> for Value {
+        impl From<Option<$type>> for Value<'_> {
             fn from(v: Option<$type>) -> Self {
-                v.map_or(Value { oid: pg_sys::$oid, datum: None }, Value::from)
+                v.map_or(Value { oid: pg_sys::$oid, datum: None, lifetime: PhantomData }, Value::from)
             }
         }
     )*};

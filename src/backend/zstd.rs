@@ -21,6 +21,12 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
+/// Lets go of the contexts.
+pub fn forget_contexts() {
+    COMPRESSOR.take();
+    DECOMPRESSOR.take();
+}
+
 /// Compresses `content` with `prefix` as what came before it.
 pub fn compress(prefix: &[u8], content: &[u8]) -> Vec<u8> {
     let reach = prefix.len() + content.len();

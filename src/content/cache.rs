@@ -94,6 +94,11 @@ pub fn put(key: Key, rows: Rows, content: Rc<Vec<u8>>) {
     CACHE.with_borrow_mut(|cache| cache.put(key, rows, bytes, content, limit));
 }
 
+/// Lets go of everything.
+pub fn clear() {
+    CACHE.take();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

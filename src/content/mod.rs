@@ -12,3 +12,11 @@ mod version;
 
 pub use stored::{Decoder, Hash, Stored};
 pub use version::{next_form, read_text, version_row};
+
+/// Gives back what the session keeps for the next save, and the memory that was freed: kept pieces in between would hold
+/// all of a large call's memory.
+pub fn give_memory_back() {
+    cache::clear();
+    crate::backend::zstd::forget_contexts();
+    crate::backend::give_memory_back();
+}

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::change::change;
 use super::decide::{Action, Body, Expected, Wanted};
 use crate::backend::{self, Answer, Call, ResultSet};
+use crate::content;
 use crate::error::Error;
 use crate::input::{self, abridged};
 
@@ -126,7 +127,7 @@ fn atomic_upsert_project_files(project: Option<Uuid>, fcinfo: pg_sys::FunctionCa
         let result = elements(text).and_then(|elements| save(call, project, &elements));
         drop(json);
         if is_large {
-            backend::give_memory_back();
+            content::give_memory_back();
         }
         result
     })

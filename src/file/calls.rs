@@ -4,9 +4,10 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 use serde::Serialize;
 
-use super::change::{Change, FileVersion, change_file, saving};
+use super::change::{Change, change_file, saving};
 use super::decide::{Action, Body, Expected, Wanted};
-use super::store;
+use super::find;
+use super::version::FileVersion;
 use crate::backend::{self, Answer, Call, FreshSnapshot};
 use crate::error::{Conflict, Error};
 use crate::{content, hex, input};
@@ -202,7 +203,7 @@ fn old_version(change: &Change, path: &str, number: i32) -> Result<OldVersion, E
     let project = change.project;
     change.check_rights()?;
     let _now = FreshSnapshot::take();
-    let head = store::head_at(change.db, project, path)?;
+    let head = find::head_at(change.db, project, path)?;
     let head = head.ok_or_else(|| Error::FileNotFound { project, path: path.to_owned() })?;
     let row = content::version_row(change.db, project, head.file_id, number)?;
     let row = row.ok_or_else(|| Error::FileVersionNotFound { project, path: path.to_owned(), version: number })?;

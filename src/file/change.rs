@@ -7,8 +7,10 @@ use pgrx::Uuid;
 use sha2::{Digest, Sha256};
 
 use super::decide::{self, Action, Body, Decision, Head, Wanted, Write};
-use super::store::{self, NewVersion, State};
-use crate::backend::{self, Call, Db, FreshSnapshot, Owner, Row, Timestamp, Value, as_owner, connect};
+use super::find::{self, State};
+use super::version::FileVersion;
+use super::write::{self, NewVersion};
+use crate::backend::{self, Call, Db, FreshSnapshot, Owner, as_owner, connect};
 use crate::caller::{Caller, Role};
 use crate::content::{self, Hash};
 use crate::error::Error;
@@ -30,43 +32,6 @@ impl<'a> Wanted<'a> {
     fn paths(&self) -> impl Iterator<Item = &'a str> {
         let to = if let Action::Move { to, .. } = self.action { Some(to) } else { None };
         [self.path].into_iter().chain(to)
-    }
-}
-
-/// A version as the view `project_files` shows it.
-pub struct FileVersion<'a> {
-    pub id: Uuid,
-    pub path: Cow<'a, str>,
-    /// `None` for a deletion.
-    pub content: Option<Cow<'a, str>>,
-    pub hash: Option<Hash>,
-    pub file_type: Cow<'a, str>,
-    pub version: i32,
-    pub is_current: bool,
-    pub created_by: Option<Uuid>,
-    pub created_at: Timestamp,
-}
-
-impl FileVersion<'_> {
-    /// Its columns in the view `project_files`. `content` is the content as a value, where there is one already.
-    pub fn columns(&self, project: Uuid, content: Option<Value>) -> [Value; 14] {
-        let hash = self.hash.map(|hash| hex::encode(&hash));
-        [
-            self.id.into(),
-            project.into(),
-            (&*self.path).into(),
-            content.filter(|_| self.content.is_some()).unwrap_or_else(|| self.content.as_deref().into()),
-            (&*self.file_type).into(),
-            self.version.into(),
-            hash.as_deref().into(),
-            (self.content.as_ref().map_or(0, |content| content.len()) as i32).into(),
-            self.is_current.into(),
-            self.content.is_none().into(),
-            self.created_by.into(),
-            self.created_by.into(),
-            self.created_at.into(),
-            self.created_at.into(),
-        ]
     }
 }
 
@@ -102,7 +67,7 @@ pub fn saving<T>(call: &Call, project: Uuid, body: impl FnOnce(&Change) -> Resul
     let caller = Caller::identify(call)?;
     as_owner(call, |owner| {
         connect(call, |db| {
-            db.lock_tables(&store::TABLES)?;
+            db.lock_tables(&find::TABLES)?;
             limit::lock_table(caller, db)?;
             body(&Change { caller, db, owner, project, counted: Cell::new(false) })
         })
@@ -131,7 +96,7 @@ impl Change<'_> {
             return Ok(());
         }
         self.check_rights()?;
-        paths.iter().try_for_each(|path| store::refuse_stale(self.db, self.project, path))
+        paths.iter().try_for_each(|path| find::refuse_stale(self.db, self.project, path))
     }
 
     /// Runs `attempt`, which prepares a request without locks and then does it, until the file at `path` stays the one it
@@ -165,7 +130,7 @@ impl Change<'_> {
     fn attempt<'a>(&self, wanted: &Wanted<'a>) -> Result<Option<FileVersion<'a>>, Error> {
         let _now = FreshSnapshot::take();
         let project = self.caller.allowed(self.db, self.project, Role::Editor, self.owner)?;
-        let state = store::find(self.db, self.project, wanted)?;
+        let state = find::find(self.db, self.project, wanted)?;
         match decide::decide(&state.found, wanted, self.caller.actor, self.project)? {
             Decision::Write(write) => self.write(wanted, &state, write, project.value("snapshot_seq")),
             Decision::Unchanged => match &state.found.head {
@@ -224,7 +189,7 @@ impl Change<'_> {
             // Never before the version it follows, though a clock may be.
             at: state.updated_at().map_or(now, |before| now.max(before)),
         };
-        if !state.write(self.db, write, &new)? {
+        if !write::write(self.db, write, state.head.as_ref(), &new)? {
             return Ok(None);
         }
         self.announce(write, wanted, &new);
@@ -257,7 +222,7 @@ impl Change<'_> {
             Some(body) => Some(Cow::Borrowed(body.text)),
             None => content::read_text(self.db, self.project, &row)?.map(Cow::Owned),
         };
-        Ok(Some(FileVersion { content, ..of_row(&row, path, is_current) }))
+        Ok(Some(FileVersion { content, ..FileVersion::of_row(&row, path, is_current) }))
     }
 
     fn announce(&self, write: Write, wanted: &Wanted, new: &NewVersion) {
@@ -305,20 +270,5 @@ fn written<'a>(wanted: &Wanted<'a>, new: &NewVersion) -> FileVersion<'a> {
         is_current: new.body.is_some(),
         created_by: new.actor,
         created_at: new.at,
-    }
-}
-
-/// A version's row as the view shows it, without its content.
-pub fn of_row<'a>(row: &Row, path: &'a str, is_current: bool) -> FileVersion<'a> {
-    FileVersion {
-        id: row.value("id"),
-        path: Cow::Borrowed(path),
-        content: None,
-        hash: row.get::<Vec<u8>>("content_hash").and_then(|hash| hash.try_into().ok()),
-        file_type: Cow::Owned(row.value("file_type")),
-        version: row.value("version"),
-        is_current,
-        created_by: row.get("created_by"),
-        created_at: row.value("created_at"),
     }
 }

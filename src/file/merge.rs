@@ -6,7 +6,7 @@ use pgrx::{Uuid, pg_sys};
 
 use super::change::{Change, saving};
 use super::decide::{Action, Body, Expected, Head, Wanted};
-use super::store;
+use super::find;
 use crate::backend::{self, Answer, Call, FreshSnapshot, one_row};
 use crate::error::{Conflict, Error};
 use crate::settings::MAX_COMPARED_LINES;
@@ -70,7 +70,7 @@ impl Edit<'_> {
     fn prepare(&self, change: &Change) -> Result<Prepared, Error> {
         change.check_rights()?;
         let _now = FreshSnapshot::take();
-        let head = store::head_at(change.db, change.project, self.path)?;
+        let head = find::head_at(change.db, change.project, self.path)?;
         let as_it_came = |head| Prepared::Save { head, content: self.content.to_owned(), merged: false };
         let Some(head) = head.filter(|head| !head.is_deleted || self.base != 0) else {
             // Nothing to merge with: a new file.

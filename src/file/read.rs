@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::change::{FileVersion, of_row};
-use super::store;
+use super::find;
+use super::version::FileVersion;
 use crate::args;
 use crate::backend::{Answer, Call, Db, Statement, as_owner, connect, query_into_result};
 use crate::caller::{Caller, Role};
@@ -25,7 +25,7 @@ pub struct ReadVersion<'a> {
 
 /// Version `number` of the file at a path; without a number, its newest, which may be its deletion. PT404.
 pub fn version<'a>(db: &Db, project: Uuid, path: &'a str, number: Option<i32>) -> Result<ReadVersion<'a>, Error> {
-    let head = store::head_at(db, project, path)?;
+    let head = find::head_at(db, project, path)?;
     let row = match &head {
         Some(head) => content::version_row(db, project, head.file_id, number.unwrap_or(head.version))?,
         None => None,
@@ -41,7 +41,7 @@ pub fn version<'a>(db: &Db, project: Uuid, path: &'a str, number: Option<i32>) -
     let is_current = !head.is_deleted && row.value::<i32>("version") == head.version;
     Ok(ReadVersion {
         path_then: row.value("file_path"),
-        shown: FileVersion { content, ..of_row(&row, path, is_current) },
+        shown: FileVersion { content, ..FileVersion::of_row(&row, path, is_current) },
     })
 }
 
@@ -115,7 +115,7 @@ fn get_project_file_history(
         let path = input::file_path(path, "p_file_path")?;
         let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
         let before = input::within(before_version.or(Some(i32::MAX)), "p_before_version", 1, i32::MAX)?;
-        let head = reading(call, project, |db| store::head_at(db, project, path))?;
+        let head = reading(call, project, |db| find::head_at(db, project, path))?;
         let head = head.ok_or_else(|| Error::FileNotFound { project, path: path.to_owned() })?;
         let args = args! { project, file_id: head.file_id, before, limit: i64::from(limit) };
         connect(call, |db| Ok(query_into_result(call, db, &HISTORY, &args)))

@@ -90,15 +90,16 @@ fn long_texts_with_few_differences_are_compared() {
     let diff: String = session.value("SELECT versioned.diff_project_file($1, 'a', 1, 2)", &[&project]);
     let changes = diff.lines().skip(4).filter(|line| line.starts_with(['+', '-'])).count();
     assert_eq!((changes, diff.matches("@@ -").count()), (2, 1), "{diff}");
-    // Close to the other change, and as far from it as can be.
-    for (version, place) in [(3, middle + 10), (4, 0), (5, MEGABYTE - 1)] {
-        let sql = "SELECT version, merged, has_conflicts FROM versioned.merge_project_file($1, 'a', $2, 1)";
-        let row = session.row(sql, &[&project, &edited(&[place])]);
+    let mut merge = |path: &str, edit: usize, due: i32| {
+        let sql = "SELECT version, merged, has_conflicts FROM versioned.merge_project_file($1, $2, $3, 1)";
+        let row = session.row(sql, &[&project, &path, &edited(&[edit])]);
         let merged: (i32, bool, bool) = (row.get(0), row.get(1), row.get(2));
-        assert_eq!(merged, (version, true, false), "line {place}");
-    }
-    let all = edited(&[middle, middle + 10, 0, MEGABYTE - 1]);
-    assert_eq!(session.get(project, "a", None).expect("there").content, Some(all));
+        assert_eq!(merged, (due, true, false), "line {edit}");
+    };
+    merge("a", middle + 10, 3);
+    // As far from the other change as can be: each side is compared with the base by itself.
+    merge("a", 0, 4);
+    assert_eq!(session.get(project, "a", None).expect("there").content, Some(edited(&[middle, middle + 10, 0])));
     // What was added at the end is not compared either.
     let longer = format!("{}{}", text(&base), text(&letters(9, MEGABYTE / 4)));
     session.put(project, "b", &text(&base));

@@ -97,8 +97,6 @@ fn no_update_is_lost_where_the_version_read_is_expected() {
                 match session.save(project, "counter", &(count + 1).to_string(), Some(read.version)) {
                     Ok(saved) => {
                         assert_eq!(saved.version, read.version + 1);
-                        // Another writer's equal save is answered with its version: this one was not made.
-                        assert!(saved.is_current || saved.version == read.version + 1);
                         break;
                     }
                     Err(refusal) => {

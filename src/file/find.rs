@@ -1,0 +1,160 @@
+//! What a change or a reader finds of a file: its head, and versions that decide.
+
+use core::ffi::CStr;
+
+use pgrx::Uuid;
+
+use super::decide::{self, After, Earlier, EarlierTry, Found, Head, Wanted};
+use crate::args;
+use crate::backend::{Bytes, Db, Lookup, Row, Rows, Statement, Timestamp, Use};
+use crate::content::chain::Chain;
+use crate::content::{self, Hash};
+use crate::error::Error;
+
+/// The tables that a change uses besides `rate_limits`, in the order in which they are locked.
+pub const TABLES: [(&CStr, Use); 4] = [
+    (c"projects", Use::Read),
+    (c"project_members", Use::Read),
+    (c"project_file_heads", Use::Write),
+    (c"project_file_versions", Use::Write),
+];
+
+/// What a change found, and the head's row itself.
+pub struct State<'d> {
+    pub found: Found,
+    pub head: Option<Row<'d>>,
+}
+
+/// Reads what the decision about a change needs, with the active snapshot.
+pub fn find<'d>(db: &'d Db, project: Uuid, wanted: &Wanted) -> Result<State<'d>, Error> {
+    let row = newest_at(db, project, wanted.path)?;
+    let mut found = Found { head: row.as_ref().map(head), ..Found::default() };
+    if let decide::Action::Move { to, .. } = wanted.action {
+        found.destination = newest_at(db, project, to)?.as_ref().map(head);
+    }
+    if let Some(asked) = decide::earlier_try(&found, wanted) {
+        found.earlier = earlier(db, project, asked)?;
+    }
+    Ok(State { found, head: row })
+}
+
+/// The file that a path means: the live one, else the one deleted there last.
+pub fn head_at(db: &Db, project: Uuid, path: &str) -> Result<Option<Head>, Error> {
+    Ok(newest_at(db, project, path)?.as_ref().map(head))
+}
+
+fn newest_at<'d>(db: &'d Db, project: Uuid, path: &str) -> Result<Option<Row<'d>>, Error> {
+    static LIVE: Lookup = Lookup::new(
+        c"project_file_heads",
+        c"project_file_heads_live_path",
+        &["project_id", "file_path"],
+        "SELECT * FROM {s}.project_file_heads
+          WHERE project_id = :project_id AND file_path = :file_path AND NOT is_deleted",
+    );
+    static HEAD: Lookup = Lookup::new(
+        c"project_file_heads",
+        c"project_file_heads_pkey",
+        &["file_id", "project_id"],
+        "SELECT * FROM {s}.project_file_heads WHERE file_id = :file_id AND project_id = :project_id",
+    );
+    static DELETED_LAST: Statement = Statement::new(
+        "SELECT file_id
+           FROM {s}.project_file_heads
+          WHERE project_id = :project AND file_path = :path AND is_deleted
+          ORDER BY updated_at DESC, file_id DESC
+          LIMIT 1",
+    );
+    if let Some(live) = db.look_up(&LIVE, &args! { project_id: project, file_path: path })? {
+        return Ok(Some(live));
+    }
+    let rows = db.read(&DELETED_LAST, &args! { project, path });
+    let Some(deleted) = rows.first() else { return Ok(None) };
+    db.look_up(&HEAD, &args! { file_id: deleted.value::<Uuid>("file_id"), project_id: project })
+}
+
+fn head(row: &Row) -> Head {
+    Head {
+        file_id: row.value("file_id"),
+        version: row.value("version"),
+        is_deleted: row.value("is_deleted"),
+        hash: hash(row),
+        file_type: row.value("file_type"),
+        chain: Chain {
+            base: row.get("base_version"),
+            base_cost: row.value("base_cost"),
+            key_cost: row.value("key_cost"),
+        },
+    }
+}
+
+fn hash(row: &Row) -> Option<Hash> {
+    row.get::<Bytes>("content_hash").and_then(|hash| hash.fetch().try_into().ok())
+}
+
+fn earlier(db: &Db, project: Uuid, EarlierTry { file_id, after }: EarlierTry) -> Result<Option<Earlier>, Error> {
+    let after = match after {
+        After::Version(version) => version,
+        After::LastDeletion => match last_deletion(db, project, file_id) {
+            Some(version) => version,
+            None => return Ok(None),
+        },
+    };
+    let Some(version) = after.checked_add(1) else { return Ok(None) };
+    let Some(row) = content::version_row(db, project, file_id, version)? else { return Ok(None) };
+    let before = content::version_row(db, project, file_id, after)?;
+    Ok(Some(Earlier {
+        file_id,
+        version,
+        path: row.value("file_path"),
+        hash: hash(&row),
+        file_type: row.value("file_type"),
+        author: row.get("created_by"),
+        before: before.map(|before| (before.value("file_path"), hash(&before))),
+    }))
+}
+
+/// The version that deleted a file last, 0 when none ever did; `None` where it may have been pruned.
+fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
+    static LAST: Statement = Statement::new(
+        "SELECT last.version
+           FROM (SELECT coalesce(max(v.version), 0) AS version
+                   FROM {s}.project_file_versions v
+                  WHERE v.project_id = :project AND v.file_id = :file_id AND v.is_deleted) last
+           JOIN {s}.project_file_heads h
+             ON h.project_id = :project AND h.file_id = :file_id
+            AND coalesce(upper(h.pruned_versions) - 1, 0) <= last.version",
+    );
+    db.read(&LAST, &args! { project, file_id }).first().map(|row| row.value("version"))
+}
+
+/// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
+/// they are.
+pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
+    // The row lock fails by itself. It keeps a later save from going into an older project version.
+    static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = :project FOR SHARE");
+    static AT_PATH: Statement = Statement::new(
+        "SELECT h.file_id, h.version
+           FROM {s}.project_file_heads h
+          WHERE h.project_id = :project AND h.file_path = :path AND NOT h.is_deleted
+         UNION ALL
+         SELECT h.file_id, h.version
+           FROM {s}.project_file_heads h
+          WHERE h.project_id = :project AND h.file_path = :path AND h.is_deleted
+          ORDER BY file_id",
+    );
+    db.run(&PROJECT, &args! { project });
+    let args = args! { project, path };
+    let files = |rows: Rows| -> Vec<(Uuid, i32)> {
+        rows.iter().map(|row| (row.value("file_id"), row.value("version"))).collect()
+    };
+    let seen = files(db.run(&AT_PATH, &args));
+    let actual = files(db.read_latest(&AT_PATH, &args));
+    if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("file \"{path}\""))) }
+}
+
+impl State<'_> {
+    /// When the head was written.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.head.as_ref().map(|head| head.value("updated_at"))
+    }
+}
