@@ -211,15 +211,26 @@ pub fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
 }
 
-/// Gives freed memory back to the system, after a call that took much of it.
+/// Has freed memory given back to the system when the transaction ends: by then Postgres has freed, too, what it took
+/// for a large call's arguments and answer.
 pub fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    {
-        unsafe extern "C" {
-            fn malloc_trim(pad: usize) -> c_int;
+    unsafe extern "C-unwind" fn trim(_: *mut core::ffi::c_void) {
+        #[cfg(target_env = "gnu")]
+        {
+            unsafe extern "C" {
+                fn malloc_trim(pad: usize) -> c_int;
+            }
+            // SAFETY: a function of the C library without conditions.
+            unsafe { malloc_trim(0) };
         }
-        // SAFETY: a function of the C library without conditions.
-        unsafe { malloc_trim(0) };
+    }
+    // SAFETY: the callback lives in the memory whose end it waits for.
+    unsafe {
+        let context = pg_sys::TopTransactionContext;
+        let callback: *mut pg_sys::MemoryContextCallback =
+            pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>()).cast();
+        (*callback).func = Some(trim);
+        pg_sys::MemoryContextRegisterResetCallback(context, callback);
     }
 }
 

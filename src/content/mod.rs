@@ -13,8 +13,7 @@ mod version;
 pub use stored::{Decoder, Hash, Stored};
 pub use version::{next_form, read_text, version_row};
 
-/// Gives back what the session keeps for the next save, and the memory that was freed: kept pieces in between would hold
-/// all of a large call's memory.
+/// Gives back what the session keeps for the next save, and at the transaction's end the memory that was freed.
 pub fn give_memory_back() {
     cache::clear();
     crate::backend::zstd::forget_contexts();
