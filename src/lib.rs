@@ -2,12 +2,13 @@
 //!
 //! `docs/architecture.md` shows the way of a save and of a read. Imports run one way, downwards in this list:
 //!
-//! - [`file`], [`version`], [`builds`], [`project`], [`retention`], [`integrity`]: the SQL functions, one folder or file per
-//!   subject; their declarations are in `sql/`.
-//! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`]: what several of them share. [`locks`] alone
-//!   knows lock keys, [`caller`] alone decides who may do what.
+//! - [`file`], [`version`], [`builds`], [`project`], [`retention`], [`integrity`], [`id`]: the SQL functions, one folder or
+//!   file per subject; their declarations are in `sql/`.
+//! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
+//!   [`locks`] alone knows lock keys, [`caller`] alone decides who may do what.
 //! - [`backend`]: the only place that touches Postgres' C API, and the only one with `unsafe`.
-//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: no access to Postgres. [`error`] alone knows SQLSTATEs.
+//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: checks and values, without a database. [`error`] alone
+//!   knows SQLSTATEs.
 
 use pgrx::prelude::*;
 

@@ -77,7 +77,7 @@ pub fn register() {
     GucRegistry::define_int_guc(
         c"pg_versioned.max_compared_lines",
         c"Most lines of a file that are compared or merged with another version's, without equal beginnings and ends.",
-        c"Comparing cannot be cancelled; the default keeps it within about a second.",
+        c"Comparing cannot be cancelled; the default keeps it within one or two seconds.",
         &MAX_COMPARED_LINES,
         1,
         text::LARGEST_MAX_COMPARED_LINES,

@@ -26,8 +26,8 @@ impl Stats {
     pub fn notice(&self) {
         if self.not_compared > 0 {
             backend::notice(&format!(
-                "{} files have more lines to compare than pg_versioned.max_compared_lines: lines_added and lines_removed \
-                 count all of those lines as replaced",
+                "changed files with more lines to compare than pg_versioned.max_compared_lines: {}; lines_added and \
+                 lines_removed count all of those lines as replaced",
                 self.not_compared
             ));
         }
