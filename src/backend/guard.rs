@@ -10,8 +10,8 @@ use std::any::Any;
 
 use cee_scape::call_with_sigsetjmp;
 use pgrx::pg_sys::{
-    self, DestReceiver, EState, List, MemoryContext, ParamListInfo, ResultRelInfo, SPIExecuteOptions, SPIPlanPtr,
-    SPITupleTable, Snapshot, TupleDesc, TupleTableSlot, Tuplestorestate,
+    self, AsPgCStr, DestReceiver, EState, List, MemoryContext, ParamListInfo, ResultRelInfo, SPIExecuteOptions,
+    SPIPlanPtr, SPITupleTable, Snapshot, TupleDesc, TupleTableSlot, Tuplestorestate,
 };
 
 /// An error of Postgres', on its way through Rust as the payload of a panic.
@@ -39,15 +39,45 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     match payload.downcast::<PostgresError>() {
         Ok(error) => {
             let PostgresError(error) = *error;
+            hide_own_statements(error);
             unsafe extern "C-unwind" {
-                fn ThrowErrorData(edata: *mut pg_sys::ErrorData);
+                fn ReThrowError(edata: *mut pg_sys::ErrorData);
             }
             // SAFETY: the error is whole (see `guarded`); its memory lives until the transaction ends.
-            unsafe { ThrowErrorData(error) };
-            unreachable!("ThrowErrorData returned from an ERROR")
+            unsafe { ReThrowError(error) };
+            unreachable!("ReThrowError returned")
         }
         Err(other) => other,
     }
+}
+
+/// What the text of a statement of the extension's begins and ends with.
+pub const STATEMENT: [&str; 2] = ["/* pg_versioned */ ", " /* end */"];
+
+/// Takes the extension's own statements out of an error's CONTEXT.
+fn hide_own_statements(error: *mut pg_sys::ErrorData) {
+    // SAFETY: the error was copied whole by `guarded`; its context is a text or null.
+    unsafe {
+        if !(*error).context.is_null() {
+            let context = CStr::from_ptr((*error).context).to_string_lossy();
+            let kept = without_own_statements(&context);
+            (*error).context = kept.map_or(core::ptr::null_mut(), |kept| kept.as_pg_cstr());
+        }
+    }
+}
+
+/// The lines of a CONTEXT that are not about statements of the extension's; `None` when there are none.
+fn without_own_statements(context: &str) -> Option<String> {
+    let [begin, end] = [format!("SQL statement \"{}", STATEMENT[0]), format!("{}\"", STATEMENT[1])];
+    let mut kept = String::new();
+    let mut rest = context;
+    while let Some((before, own)) = rest.split_once(&begin) {
+        kept.push_str(before);
+        rest = own.split_once(&end).map_or("", |(_, after)| after.strip_prefix('\n').unwrap_or(after));
+    }
+    kept.push_str(rest);
+    let kept = kept.trim_end();
+    (!kept.is_empty()).then(|| kept.to_owned())
 }
 
 /// Runs `call`, which does nothing but call one C function; its error becomes a panic with [`PostgresError`].
@@ -229,4 +259,21 @@ pub unsafe fn first_row(
 /// For [`SPI_execute_plan_extended`].
 pub fn options(params: ParamListInfo, receiver: *mut DestReceiver) -> SPIExecuteOptions {
     SPIExecuteOptions { params, read_only: true, dest: receiver, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_own_statements;
+
+    #[test]
+    fn own_statements_are_taken_out_of_the_context() {
+        let theirs = "PL/pgSQL function public.t() line 3 at RAISE";
+        let own = "SQL statement \"/* pg_versioned */ WITH h AS (\n SELECT \"x\")\nSELECT 1 /* end */\"";
+        let caller = "PL/pgSQL function f() line 1 at PERFORM";
+        assert_eq!(without_own_statements(&format!("{theirs}\n{own}")).as_deref(), Some(theirs));
+        let all = format!("{theirs}\n{own}\n{caller}");
+        assert_eq!(without_own_statements(&all), Some(format!("{theirs}\n{caller}")));
+        assert_eq!(without_own_statements(own), None);
+        assert_eq!(without_own_statements(theirs).as_deref(), Some(theirs));
+    }
 }

@@ -293,7 +293,8 @@ impl Db<'_> {
     fn prepare(&self, statement: &'static Statement, args: &[Arg]) -> Plan {
         let Parsed { sql, parameters } = parse(statement.0, self.call.schema());
         let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid()).collect();
-        let sql = CString::new(sql).expect("our statements have no NUL");
+        let [begin, end] = guard::STATEMENT;
+        let sql = CString::new(format!("{begin}{sql}{end}")).expect("our statements have no NUL");
         // One plan for all parameters: they are ids and paths, and planning costs more than running.
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
         // SAFETY: SPI is connected; the plan is kept until its schema changes.

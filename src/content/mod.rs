@@ -16,6 +16,7 @@ pub use version::{next_form, read_text, version_row};
 /// Gives back what the session keeps for the next save, and at the transaction's end the memory that was freed.
 pub fn give_memory_back() {
     cache::clear();
+    version::forget_decoded();
     crate::backend::zstd::forget_contexts();
     crate::backend::give_memory_back();
 }

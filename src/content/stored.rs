@@ -101,10 +101,13 @@ impl Decoded {
     }
 }
 
+/// Contents that a decoder keeps at most; larger ones are decoded anew.
+const KEPT_BYTES: usize = 32 << 20;
+
 /// Decodes the versions of a query, and keeps what they stand on: neighbouring versions share it.
 ///
-/// Only a query's own: whoever can name a row's values can name any hash, and must not learn by it what others have read
-/// in the same session.
+/// Rows that a caller can make up have a decoder of their query's own, so that no caller learns what others have read in
+/// the same session.
 #[derive(Default)]
 pub struct Decoder {
     keyframe: Option<Decoded>,
@@ -124,7 +127,16 @@ impl Decoder {
             (Some(keyframe), None) => Some(self.keyframe(keyframe)?),
             (Some(middle), Some(keyframe)) => Some(self.middle(middle, keyframe)?),
         };
-        text(version, base, hash)
+        let text = text(version, base, hash);
+        if self.bytes() > KEPT_BYTES {
+            *self = Decoder::default();
+        }
+        text
+    }
+
+    /// Bytes of the contents that are kept.
+    fn bytes(&self) -> usize {
+        [&self.keyframe, &self.middle].into_iter().flatten().map(|kept| kept.content.len()).sum()
     }
 
     fn keyframe(&mut self, stored: Stored) -> Result<&[u8], Flaw> {

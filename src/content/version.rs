@@ -1,12 +1,13 @@
 //! A version's content read by its key, and the stored form of a file's next version.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::Uuid;
 
 use super::cache;
 use super::chain::{Base, Chain, StoredForm};
-use super::stored::{self, Hash, Stored};
+use super::stored::{self, Decoder, Hash, Stored};
 use crate::args;
 use crate::backend::{self, Bytes, Db, Lookup, Row};
 use crate::error::{Error, Flaw};
@@ -23,18 +24,31 @@ pub fn version_row<'d>(db: &'d Db, project: Uuid, file_id: Uuid, version: i32) -
     db.look_up(&VERSION, &args! { file_id, version, project_id: project })
 }
 
+thread_local! {
+    /// For contents that are read again and again: what they stand on is decoded once.
+    static DECODER: RefCell<Decoder> = RefCell::default();
+}
+
+/// Lets go of what was decoded for reading.
+pub fn forget_decoded() {
+    DECODER.take();
+}
+
 /// The text of a version, from its row; `None` for a deletion. XX001 when it cannot be read.
 pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Error> {
-    let (Some(stored), Some(hash)) = (Stored::of(row), row.get::<Vec<u8>>("content_hash")) else { return Ok(None) };
-    let damaged = |flaw| Error::Damaged { project, path: row.value("file_path"), version: row.value("version"), flaw };
+    let (Some(stored), Some(hash)) = (Stored::of(row), row.get::<Bytes>("content_hash")) else { return Ok(None) };
     let base = match row.get("base_version") {
         None => None,
-        Some(base) => {
-            let file_id = row.value("file_id");
-            Some(BaseRows::read(db, project, file_id, base)?.base().map_err(damaged)?.content)
-        }
+        Some(base) => Some(BaseRows::read(db, project, row.value("file_id"), base)?),
     };
-    stored::text(stored, base.as_deref().map(Vec::as_slice), &hash).map(Some).map_err(damaged)
+    let stands_on = base.as_ref().map_or((None, None), |rows| {
+        (rows.base.as_ref().and_then(Stored::of), rows.keyframe.as_ref().and_then(Stored::of))
+    });
+    let text = DECODER.with_borrow_mut(|decoder| decoder.text(stored, stands_on, hash.fetch()));
+    text.map(Some).map_err(|flaw| {
+        let (path, version) = (row.value("file_path"), row.value("version"));
+        Error::Damaged { project, path, version, flaw }
+    })
 }
 
 /// Encodes `content` as the version after `previous`, a file's newest version and what its chain is.

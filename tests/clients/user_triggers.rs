@@ -126,6 +126,31 @@ fn a_code_of_postgres_that_a_trigger_raises_arrives_unchanged() {
     }
 }
 
+/// CONTEXT tells where in the trigger the error was raised, once, and nothing of the extension's statements.
+#[test]
+fn the_context_is_the_triggers_own() {
+    let (db, owner, project) = scene("raised_context");
+    db.connect().run(
+        "CREATE FUNCTION public.complain() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM 1 / (NEW.version - NEW.version); RETURN NEW; END $$;
+         CREATE TRIGGER complain BEFORE INSERT ON versioned.project_file_versions
+             FOR EACH ROW EXECUTE FUNCTION public.complain();
+         CREATE FUNCTION public.outer_save(p uuid) RETURNS void LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM versioned.atomic_upsert_project_file(p, 'a', 'next', 'text'); END $$",
+    );
+    let mut user = db.user(owner);
+    let error = user.client.execute("SELECT public.outer_save($1)", &[&project.project]).expect_err("refused");
+    let context = error.as_db_error().and_then(|error| error.where_()).expect("a context").to_owned();
+    for once in ["function complain() line 1", "function outer_save(uuid) line 1"] {
+        assert_eq!(
+            context.matches(&once.replace("function ", "function public.")).count() + context.matches(once).count(),
+            1,
+            "{context}"
+        );
+    }
+    assert!(!context.contains("project_file_heads"), "{context}");
+}
+
 /// A save that succeeds tells nothing that a trigger did not tell itself.
 #[test]
 fn a_trigger_that_only_notes_is_heard_and_changes_nothing() {
