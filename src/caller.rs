@@ -1,9 +1,9 @@
 //! Who is calling, and what they may do.
 //!
-//! The roles and claims of a session come from `SET`s that any SQL client can send, and Postgres itself runs
-//! index expressions, cascades and `SECURITY DEFINER` code as other roles than the session's. So a role
-//! counts as privileged only when both the role that runs the code and the one `SET ROLE` chose are, and an
-//! identity counts only for the session's own code (the two are the same) and for code of trusted roles.
+//! The roles and claims of a session come from `SET` commands that any SQL client can send, and Postgres itself runs
+//! index expressions, cascades and `SECURITY DEFINER` code under roles other than that of the session. So a role counts
+//! as privileged only if both the role running the code and the one chosen by `SET ROLE` are, and an identity counts
+//! only for the session's own code (the two are the same) and for code of trusted roles.
 
 use pgrx::Uuid;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::backend::{self, Call, Db, FreshSnapshot, Lookup, Owner, RoleId, Row, 
 use crate::error::Error;
 use crate::settings;
 
-/// What a member may do; each role may do what those before it may.
+/// What a member may do; each role may do everything that the roles before it may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Viewer,
@@ -40,38 +40,39 @@ impl Role {
     }
 }
 
-/// The caller of a function, as read on entry.
+/// The caller of a function, as determined on entry.
 #[derive(Clone, Copy)]
 pub struct Caller {
-    /// The user on whose behalf the call runs, recorded as the author of what it writes.
+    /// The user on whose behalf the call runs, recorded as the author of everything it writes.
     pub actor: Option<Uuid>,
-    /// Superuser, owner of the extension or BYPASSRLS: may act in every project and for everybody.
+    /// Superuser, owner of the extension or BYPASSRLS: may act in every project and on behalf of everybody.
     pub privileged: bool,
 }
 
 impl Caller {
-    /// Reads roles and claims; call it before switching to the extension's owner. 42501 when the caller is
-    /// neither privileged nor signed in.
+    /// Reads roles and claims; must be called before switching to the extension's owner. 42501 if the caller is neither
+    /// privileged nor signed in.
     pub fn identify(call: &Call) -> Result<Caller, Error> {
         let caller = Caller { actor: actor(call.owner), privileged: is_privileged_call(call.owner) };
         if caller.privileged || caller.actor.is_some() { Ok(caller) } else { Err(Error::NotSignedIn) }
     }
 
-    /// Identifies the caller of a reading function and checks that it may see the project.
+    /// Identifies the caller of a reading function and checks that the caller may see the project.
     pub fn reading(call: &Call, project: Uuid) -> Result<(), Error> {
         let caller = Caller::identify(call)?;
         as_owner(call, |owner| connect(call, |db| caller.check(db, project, Role::Viewer, owner)))
     }
 
-    /// Whether the caller may act in a project as `needed`, as of a fresh snapshot. PT404 when the project does not
-    /// exist or the caller is no member, so that a stranger cannot tell which; 42501 when the role does not suffice.
+    /// Checks that the caller may act in a project as `needed`, using a fresh snapshot. PT404 if the project does not
+    /// exist or the caller is not a member, so that a stranger cannot tell the difference; 42501 if the role is
+    /// insufficient.
     pub fn check(self, db: &Db, project: Uuid, needed: Role, owner: &Owner) -> Result<(), Error> {
         let _now = FreshSnapshot::take();
         self.allowed(db, project, needed, owner).map(|_| ())
     }
 
-    /// The project's row, if the caller may act in it as `needed`; else as [`Caller::check`]. Read with the active
-    /// snapshot.
+    /// The project's row, if the caller may act in it as `needed`; otherwise fails like [`Caller::check`]. Read with
+    /// the active snapshot.
     pub fn allowed<'d>(self, db: &'d Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<Row<'d>, Error> {
         static PROJECT: Lookup =
             Lookup::new(c"projects", c"projects_pkey", &["id"], "SELECT * FROM {s}.projects WHERE id = :id");
@@ -109,7 +110,7 @@ fn is_privileged_call(extension_owner: RoleId) -> bool {
     is_privileged(roles.current, extension_owner) && is_privileged(roles.outer, extension_owner)
 }
 
-/// The actor of the code that runs now, if it has one.
+/// The actor of the currently running code, if it has one.
 pub fn actor(extension_owner: RoleId) -> Option<Uuid> {
     let roles = backend::roles();
     let own_code = roles.current == roles.outer;
@@ -119,7 +120,7 @@ pub fn actor(extension_owner: RoleId) -> Option<Uuid> {
     claimed_actor(roles.session).or_else(|| uuid(&settings::actor_id()?))
 }
 
-/// `sub` of the JWT claims PostgREST hands on, where the login role is trusted to hand on true ones.
+/// `sub` of the JWT claims passed on by PostgREST, if the login role is trusted to pass on genuine ones.
 fn claimed_actor(login: RoleId) -> Option<Uuid> {
     #[derive(Deserialize)]
     struct Claims {
@@ -129,7 +130,7 @@ fn claimed_actor(login: RoleId) -> Option<Uuid> {
         return None;
     }
     match backend::setting(c"request.jwt.claims") {
-        // serde would take an array for the struct's fields.
+        // serde would accept an array as the struct's fields.
         Some(claims) if !claims.trim_start().starts_with('{') => None,
         Some(claims) => uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
         None => uuid(&backend::setting(c"request.jwt.claim.sub")?),

@@ -1,6 +1,6 @@
 //! Every error the extension reports, with its SQLSTATE, message, DETAIL and HINT.
 //!
-//! `PTnnn` codes are what PostgREST turns into HTTP status nnn.
+//! `PTnnn` codes are turned into HTTP status nnn by PostgREST.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use serde_json::{Value as Json, json};
 
 use crate::hex;
 
-/// Why a call was refused. Nothing is written when one is returned.
+/// Why a call was refused. If one is returned, nothing is written.
 #[derive(Debug)]
 pub enum Error {
-    /// An argument is missing, malformed or out of its limits. The text names it.
+    /// An argument is missing, malformed or out of range. The text names it.
     Invalid(String),
     /// More lines differ than may be compared or merged.
     TooManyLines {
@@ -20,20 +20,20 @@ pub enum Error {
         lines: usize,
         limit: usize,
     },
-    /// A cursor that is none of this cluster's. The text says why.
+    /// A cursor that does not belong to this cluster. The text says why.
     ForeignCursor(String),
     /// The caller is neither privileged nor signed in.
     NotSignedIn,
-    /// The actor's role in a project does not suffice.
+    /// The actor's role in a project is insufficient.
     Forbidden {
         project: Uuid,
         needed: &'static str,
     },
-    /// `p_user_id` is somebody else.
+    /// `p_user_id` is a different user.
     NotYourself,
     /// Only privileged callers may do this.
     NotPrivileged(&'static str),
-    /// File versions are history.
+    /// File versions are history and cannot be changed.
     HistoryIsImmutable,
     /// No such project, or not visible to the caller.
     ProjectNotFound(Uuid),
@@ -61,7 +61,7 @@ pub enum Error {
     VersionConflict(Conflict),
     /// Files of a batch that are not as expected; at least one.
     VersionConflicts(Vec<Conflict>),
-    /// A live file has the path already.
+    /// The path is already taken by a live file.
     PathTaken {
         path: String,
         expected: Option<i32>,
@@ -73,7 +73,7 @@ pub enum Error {
         build: String,
         started_at: String,
     },
-    /// The build has ended, and not in the way the call needs.
+    /// The build has ended, and not in the way that the call requires.
     BuildEnded {
         project: Uuid,
         build: String,
@@ -84,32 +84,32 @@ pub enum Error {
         project: Uuid,
         retry_after_ms: i64,
     },
-    /// Somebody else's write came first, and this transaction's snapshot cannot show it.
+    /// Another write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
-    /// What is stored of a version does not give its content.
+    /// The stored data of a version does not yield its content.
     Damaged {
         project: Uuid,
         path: String,
         version: i32,
         flaw: Flaw,
     },
-    /// A table or index of the extension's is not there under its name, or not fit for use.
+    /// A table or index of the extension does not exist under its name, or is not usable.
     Missing {
         kind: &'static str,
         name: String,
     },
-    /// A defect of ours.
+    /// A bug in this extension.
     Internal,
 }
 
 /// Why a version's content cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// The version it stands on is not there.
+    /// The version it stands on is missing.
     BaseMissing,
-    /// The stored bytes are not those of a content of its size.
+    /// The stored bytes do not represent any content of its size.
     Undecodable,
-    /// The content is another than the one saved.
+    /// The content differs from the one that was saved.
     HashMismatch,
 }
 
@@ -123,10 +123,10 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Conflicts of a batch that DETAIL lists; above it, it only says how many there are.
+/// Maximum number of conflicts of a batch listed in DETAIL; beyond that, it only gives their number.
 const LISTED_CONFLICTS: usize = 50;
 
-/// A file's current version is not the one that was expected.
+/// A file's current version is not the expected one.
 #[derive(Debug)]
 pub struct Conflict {
     pub path: String,
@@ -134,7 +134,7 @@ pub struct Conflict {
     pub current: Option<FileState>,
 }
 
-/// What a conflict tells about a file's present state; `hash` is `None` for a deleted file.
+/// What a conflict reports about a file's current state; `hash` is `None` for a deleted file.
 #[derive(Debug)]
 pub struct FileState {
     pub version: i32,
@@ -164,7 +164,7 @@ impl Error {
         }
     }
 
-    /// JSON for conflicts and limits, nothing otherwise.
+    /// JSON for conflicts and limits, otherwise none.
     pub fn detail(&self) -> Option<String> {
         let json = match self {
             Error::VersionConflict(conflict) => conflict.json(),

@@ -1,4 +1,4 @@
-//! Announcements of committed changes, for editors that watch a project.
+//! Notifications of committed changes, for editors that watch a project.
 
 use pgrx::Uuid;
 use serde::Serialize;
@@ -12,7 +12,7 @@ struct Event<'a> {
     payload: FileChanged<'a>,
 }
 
-/// What listeners learn of a change to a file.
+/// What listeners are told about a change to a file.
 #[derive(Serialize)]
 pub struct FileChanged<'a> {
     pub file_path: &'a str,
@@ -51,7 +51,8 @@ pub fn wanted() -> bool {
 
 /// Announces a change to those who listen to the project, when and if the transaction commits.
 ///
-/// Fits a notification (8000 bytes) whatever the path: at most 1024 bytes of it, doubled by JSON's quotes.
+/// The message fits in a notification (8000 bytes) whatever the path is: at most 1024 bytes of it, doubled by JSON
+/// escapes.
 pub fn file_changed(project: Uuid, kind: &'static str, payload: FileChanged) {
     let channel = format!("realtime:project:{project}");
     let message = serde_json::to_string(&Event { r#type: kind, payload }).expect("plain strings and numbers");

@@ -1,4 +1,4 @@
-//! A project under its exclusive lock: the lock, then its row's, then what the row says.
+//! A project under its exclusive lock: first the lock, then the row lock, then the contents of the row.
 
 use pgrx::Uuid;
 
@@ -8,7 +8,7 @@ use crate::caller::{Caller, Role};
 use crate::error::Error;
 use crate::locks;
 
-/// A project nobody else can change until the transaction ends.
+/// A project that nobody else can change until the transaction ends.
 pub struct Exclusive<'a> {
     pub caller: Caller,
     pub db: &'a Db<'a>,
@@ -17,7 +17,7 @@ pub struct Exclusive<'a> {
     pub framework: String,
     pub snapshot_seq: i32,
     pub current_version: Option<String>,
-    /// The time of this change, after the lock and never before the project's last one.
+    /// The time of this change: taken after locking, and never earlier than the project's last change.
     pub now: Timestamp,
 }
 
@@ -32,7 +32,7 @@ impl Exclusive<'_> {
         Self::run_prepared(call, project, needed, |_| Ok(()), |exclusive, ()| body(exclusive))
     }
 
-    /// The same; `prepare` runs before the wait, for work that need not be done while others queue.
+    /// The same; `prepare` runs before waiting, for work that need not be done while others queue.
     pub fn run_prepared<P, R>(
         call: &Call,
         project: Uuid,
@@ -54,16 +54,16 @@ impl Exclusive<'_> {
         })
     }
 
-    /// Sets the project's `updated_at`: every change of what a saver must not miss does, because that makes
-    /// a saver with an older fixed snapshot fail instead of acting on it.
+    /// Sets the project's `updated_at`, as does every change that a saver must not miss, because that makes a saver
+    /// with an older fixed snapshot fail instead of acting on it.
     pub fn touch(&self) {
         static TOUCH: Statement = Statement::new("UPDATE {s}.projects SET updated_at = :now WHERE id = :project");
         self.db.run(&TOUCH, &args! { project: self.project, now: self.now });
     }
 
-    /// Fails with 40001 where files were saved that the transaction's fixed snapshot does not show.
+    /// Fails with 40001 if files were saved that the transaction's fixed snapshot does not show.
     pub fn refuse_unseen_saves(&self) -> Result<(), Error> {
-        // Every change of a file adds a head or adds one to a head's version.
+        // Every change of a file inserts a head or increments a head's version.
         static CHANGES: Statement = Statement::new(
             "SELECT count(*) AS heads, sum(version)::bigint AS versions
                FROM {s}.project_file_heads
@@ -83,7 +83,7 @@ impl Exclusive<'_> {
     }
 }
 
-/// Every table a call may use that has a project to itself.
+/// Every table that may be used by a call that locks a project exclusively.
 const TABLES: [(&core::ffi::CStr, Use); 9] = [
     (c"projects", Use::Write),
     (c"project_members", Use::Write),
@@ -96,7 +96,8 @@ const TABLES: [(&core::ffi::CStr, Use); 9] = [
     (c"rate_limits", Use::Write),
 ];
 
-/// Locks the project's row and checks the caller's rights again: a removed member may have waited.
+/// Locks the project's row and checks the caller's permissions again: the caller may have been removed as a member
+/// while waiting.
 fn lock_row<'a>(
     caller: Caller,
     db: &'a Db<'a>,

@@ -1,4 +1,4 @@
-//! Bytes in lower-case hexadecimal, as hashes are shown.
+//! Bytes in lower-case hexadecimal, the form in which hashes are shown.
 
 pub fn encode(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -1,4 +1,4 @@
-//! Checks of arguments that several functions share: each names the argument and its limit.
+//! Checks of arguments shared by several functions: each error names the argument and its limit.
 
 use pgrx::Uuid;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::path;
 use crate::settings;
 
-/// Longest file type, in bytes.
+/// Maximum length of a file type, in bytes.
 const MAX_FILE_TYPE_BYTES: usize = 255;
 
 /// An argument that must not be NULL.
@@ -18,7 +18,7 @@ pub fn project(value: Option<Uuid>, name: &str) -> Result<Uuid, Error> {
     required(value, name)
 }
 
-/// Text of 1 to `most` bytes on one line.
+/// A single line of text with 1 to `most` bytes.
 pub fn line<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<&'a str, Error> {
     let text = required(value, name)?;
     if text.trim().is_empty() || text.len() > most || text.chars().any(char::is_control) {
@@ -29,7 +29,7 @@ pub fn line<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<&'a s
     Ok(text)
 }
 
-/// Text of any form, at most `most` bytes, or NULL.
+/// Text of any form, with at most `most` bytes, or NULL.
 pub fn prose<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<Option<&'a str>, Error> {
     match value {
         Some(text) if text.len() > most => {
@@ -80,7 +80,7 @@ pub fn within(value: Option<i32>, name: &str, least: i32, most: i32) -> Result<i
     }
 }
 
-/// A text as an error message may show it: not too long, control characters escaped.
+/// A text in the form shown in error messages: not too long, with control characters escaped.
 pub fn abridged(text: &str) -> String {
     const LONGEST: usize = 100;
     let mut shown = String::new();

@@ -1,4 +1,4 @@
-//! What could be wrong with stored data, should somebody get past the functions or a disk lose something.
+//! What could be wrong with stored data if somebody bypasses the functions or a disk loses something.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -10,8 +10,8 @@ use crate::content::{Decoder, Stored};
 use crate::error::{Error, Flaw};
 use crate::progress::Progress;
 
-/// A query for each kind of finding that needs no content: project, path, version, problem, detail. `:project` is a project,
-/// or NULL for all.
+/// One query for each kind of finding that does not require content, returning project, path, version, problem and
+/// detail. `:project` is a project, or NULL for all.
 static CHECKS: [Statement; 10] = [
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'second_head', 'another live file has this path'
@@ -113,7 +113,7 @@ static CHECKS: [Statement; 10] = [
     ),
 ];
 
-/// Versions without a head. Nothing leads from a project to them, so this reads the whole history's index.
+/// Versions without a head. Nothing leads from a project to them, so this reads the index of the entire history.
 static ORPHANS: Statement = Statement::new(
     "SELECT v.project_id, v.file_path, v.version, 'orphan', 'the version is of no file'
        FROM {s}.project_file_versions v

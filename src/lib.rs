@@ -1,14 +1,14 @@
 //! `pg_versioned`: race-free versioning of projects and files inside Postgres.
 //!
-//! `docs/architecture.md` shows the way of a save and of a read. Imports run one way, downwards in this list:
+//! `docs/architecture.md` describes how saving and reading work. Imports go in one direction, downward in this list:
 //!
 //! - [`file`], [`version`], [`builds`], [`project`], [`retention`], [`integrity`], [`id`]: the SQL functions, one folder or
 //!   file per subject; their declarations are in `sql/`.
 //! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
-//!   [`locks`] alone knows lock keys, [`caller`] alone decides who may do what.
-//! - [`backend`]: the only place that touches Postgres' C API, and the only one with `unsafe`.
-//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: checks and values, without a database. [`error`] alone
-//!   knows SQLSTATEs.
+//!   Only [`locks`] knows lock keys, and only [`caller`] decides who may do what.
+//! - [`backend`]: the only place that touches the C API of Postgres, and the only one with `unsafe`.
+//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: checks and values, without a database. Only
+//!   [`error`] knows SQLSTATEs.
 
 use pgrx::prelude::*;
 

@@ -1,7 +1,7 @@
 //! How often an actor may save in a project: the generic cell rate algorithm (GCRA, ITU-T I.371).
 //!
-//! Its state is one moment, when the saves made so far will have been paid off at the allowed rate. It lies in slots,
-//! of which a save uses whichever is free: two saves never wait for each other's, nor fail because of it.
+//! Its state is one moment, when the saves made so far will have been paid off at the allowed rate. It is kept in
+//! slots, of which a save uses any that is free, so that two saves never wait for each other or fail because of it.
 
 use pgrx::Uuid;
 
@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::settings::{SAVE_BURST, SAVE_RATE};
 
-/// The actor whose saves are counted, and how many per second are allowed; `None` where there is no limit.
+/// The actor whose saves are counted, and how many are allowed per second; `None` if there is no limit.
 fn limited(caller: Caller) -> Option<(Uuid, i32)> {
     match (caller.actor, SAVE_RATE.get(), caller.privileged) {
         (Some(actor), rate @ 1.., false) => Some((actor, rate)),
@@ -18,13 +18,13 @@ fn limited(caller: Caller) -> Option<(Uuid, i32)> {
     }
 }
 
-/// Locks the table that [`count`] will use, before a call waits for anything else.
+/// Locks the table that [`count`] will use, before the call waits for anything else.
 pub fn lock_table(caller: Caller, db: &Db) -> Result<(), Error> {
     if limited(caller).is_some() { db.lock_tables(&[(c"rate_limits", Use::Write)]) } else { Ok(()) }
 }
 
-/// Counts a save that is about to be written against its actor's rate; PT429 when it comes too early. A transaction
-/// that rolls back has counted nothing.
+/// Counts a save that is about to be written toward its actor's rate; PT429 if it comes too early. A transaction that
+/// rolls back has counted nothing.
 pub fn count(caller: Caller, db: &Db, project: Uuid) -> Result<(), Error> {
     let Some((actor, rate)) = limited(caller) else { return Ok(()) };
     backend::in_free_slot(db, project, actor, |paid_off| {
@@ -35,11 +35,12 @@ pub fn count(caller: Caller, db: &Db, project: Uuid) -> Result<(), Error> {
     })
 }
 
-/// When everything is paid off after one more save; else the microseconds to wait.
+/// When everything will be paid off after one more save, or else the number of microseconds to wait.
 fn admit(now: Timestamp, paid_off: Option<Timestamp>, rate: i32, burst: i32) -> Result<Timestamp, i64> {
     let interval = 1_000_000 / i64::from(rate);
     let most = interval * i64::from(burst);
-    // What lies further ahead comes of a clock set back, or of a limit lowered: nobody is locked out by it.
+    // A moment further ahead results from a clock that was set back or a limit that was lowered, which must not lock
+    // anybody out.
     let furthest = now.0 + 2 * most + 1_000_000;
     let paid_off = paid_off.filter(|moment| moment.0 <= furthest).map_or(now.0, |moment| moment.0.max(now.0));
     let next = paid_off + interval;
@@ -82,7 +83,8 @@ mod tests {
     }
 
     proptest! {
-        /// In any stretch of time no more than the burst and what the rate allows, and who waits as told is let in.
+        /// No period of time ever has more saves than the burst plus what the rate allows, and a caller who waits as
+        /// told is let in.
         #[test]
         fn no_stretch_has_more(rate in 1..2_000, burst in 1..50, pauses in prop::collection::vec(0_i64..200_000, 1..200)) {
             let (mut now, mut paid_off, mut admitted) = (0, None, Vec::new());

@@ -1,7 +1,7 @@
-//! The advisory locks of the protocol: their keys, their order, their number.
+//! The advisory locks of the protocol: their keys, order and number.
 //!
-//! Order within one call: owner, project, files by ascending key. A save holds its project shared and its
-//! file exclusive; whatever needs the project still holds it exclusive.
+//! Order within one call: owner, project, files by ascending key. A save locks its project in shared mode and its file
+//! in exclusive mode; a call that must keep the project from changing locks it in exclusive mode.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -14,8 +14,8 @@ use crate::backend::{self, Lock};
 use crate::error::Error;
 use crate::hex;
 
-/// File locks a transaction may come to hold in one project before it takes the project instead: Postgres'
-/// lock table is finite and shared by all sessions.
+/// Maximum number of file locks that a transaction may hold in one project before it locks the project instead: the
+/// lock table of Postgres is finite and shared by all sessions.
 const MAX_FILE_LOCKS: usize = 200;
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ fn file_key(project: Uuid, path: &str) -> i64 {
     key("file:", project, Some(path))
 }
 
-/// The key of a kind of lock, an id, and a path. Every save makes two, so that formatting would be felt.
+/// The key for a kind of lock, an id, and a path. Every save computes two, so that formatting would be noticeable.
 fn key(kind: &str, id: Uuid, path: Option<&str>) -> i64 {
     let digits = hex::encode(id.as_bytes());
     let mut text = String::with_capacity(kind.len() + 37 + path.map_or(0, str::len));
@@ -56,22 +56,24 @@ fn key(kind: &str, id: Uuid, path: Option<&str>) -> i64 {
     backend::hash_key(&text)
 }
 
-/// Serializes the creation of projects by one owner.
+/// Serializes the creation of projects with the same owner.
 pub fn owner(owner: Uuid) {
     backend::advisory_lock(owner_key(owner), Lock::Exclusive);
 }
 
-/// Keeps everybody else out of a project, savers included.
+/// Keeps everybody else out of a project, including savers.
 pub fn project(project: Uuid) {
     backend::advisory_lock(project_key(project), Lock::Exclusive);
 }
 
-/// The locks a call has taken on the files it changes. They stay until the transaction ends, unless the call is refused.
+/// The locks that a call has taken on the files it changes. They are held until the transaction ends, unless the call
+/// is refused.
 pub struct FileLocks(Vec<(i64, Lock)>);
 
 impl FileLocks {
-    /// Locks the files at `paths` under their project's shared lock, or the whole project when the transaction would come
-    /// to hold too many. `before_waiting` is asked once if they are not free at once, so that nobody queues who may not.
+    /// Locks the files at `paths` under their project's shared lock, or the entire project if the transaction would
+    /// otherwise hold too many locks. `before_waiting` is called once if a lock is not immediately available, so that
+    /// unauthorized callers never queue.
     pub fn take(
         project: Uuid,
         paths: &[&str],
@@ -101,7 +103,7 @@ impl FileLocks {
         Ok(taken)
     }
 
-    /// Gives them back: who is refused holds nothing.
+    /// Releases the locks, because a refused call must not hold any.
     pub fn release(self) {
         for (key, lock) in self.0.into_iter().rev() {
             backend::advisory_unlock(key, lock);
@@ -109,8 +111,8 @@ impl FileLocks {
     }
 }
 
-/// Number of the project's file locks this transaction has asked for, `keys` included. Locks a savepoint gave
-/// back still count: too many only means taking the project a little early.
+/// Number of the project's file locks that this transaction has requested, including `keys`. Locks released by rolling
+/// back to a savepoint still count: the only effect of too high a number is that the project is locked a little early.
 fn count(project: Uuid, keys: &[i64]) -> usize {
     let transaction = backend::local_transaction_id();
     TAKEN.with_borrow_mut(|taken| {

@@ -1,11 +1,11 @@
-//! What may be the path of a file in a project. Knows nothing of Postgres.
+//! Which paths a file in a project may have. Knows nothing about Postgres.
 
 use std::fmt;
 
-/// Longest path in bytes of UTF-8; with the project's id it fits an index entry.
+/// Maximum length of a path in bytes of UTF-8; together with the project's id it fits in an index entry.
 pub const MAX_BYTES: usize = 1024;
 
-/// Why a text is no path.
+/// Why a text is not a valid path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     Empty,
@@ -117,7 +117,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is accepted, joined to any directory, stays inside it.
+        /// Every accepted path, joined to any directory, stays inside it.
         #[test]
         fn accepted_paths_stay_inside(path in r"[a./\\\x00-\x20]{0,12}") {
             if check(&path).is_ok() {

@@ -1,4 +1,4 @@
-//! Notices of how far a long call has come.
+//! Notices that report the progress of a long call.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::backend;
 
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Counts what is done, and tells the client every few seconds.
+/// Counts completed items and reports to the client every few seconds.
 pub struct Progress {
     doing: &'static str,
     done: u64,
@@ -14,7 +14,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `doing` follows the number: `file versions checked`, say.
+    /// `doing` follows the number, for example `file versions checked`.
     pub fn begin(doing: &'static str) -> Self {
         Progress { doing, done: 0, told: Instant::now() }
     }

@@ -1,4 +1,4 @@
-//! Removing old file versions, and re-basing what stood on them.
+//! Removing old file versions, and re-basing the versions that stood on them.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::file::RewritingHistory;
 use crate::input;
 use crate::progress::Progress;
 
-/// What is kept beside current versions and those that snapshots need.
+/// What is kept in addition to current versions and those that snapshots need.
 struct Policy {
     keep_last: usize,
     newer_than: Option<Timestamp>,
@@ -41,7 +41,7 @@ struct Version {
 }
 
 impl Policy {
-    /// Which versions go. `snapshots` are those of the project's versions, ascending.
+    /// Which versions to remove. `snapshots` are those of the project's versions, ascending.
     fn removes(&self, file: &File, snapshots: &[i32]) -> Vec<bool> {
         let count = file.versions.len();
         let next = file.versions.iter().skip(1).map(|next| next.snapshot_seq).chain([i32::MAX]);
@@ -50,7 +50,8 @@ impl Policy {
             .zip(next)
             .enumerate()
             .map(|(i, (version, next))| {
-                // A snapshot shows the newest version up to it: a deletion, too, or an older file would come back.
+                // A snapshot shows the newest version up to it, even a deletion; otherwise an older file would
+                // reappear.
                 let first = snapshots.partition_point(|&snapshot| snapshot < version.snapshot_seq);
                 let in_snapshot = snapshots.get(first).is_some_and(|&snapshot| snapshot < next);
                 let is_recent = self.newer_than.is_some_and(|time| version.at > time) || i + self.keep_last >= count;
@@ -60,18 +61,19 @@ impl Policy {
     }
 }
 
-/// Makes the versions that stay independent of those that go.
+/// Makes the remaining versions independent of those to be removed.
 ///
-/// Whatever stands on a version that goes is encoded anew: the first as what stood there did, the others on the first.
-/// So a keyframe is still followed by middle versions and those by deltas, and nothing stands deeper.
+/// Versions that stand on a removed version are encoded again: the first of them on what the removed version stood on,
+/// the others on the first. So a keyframe is still followed by middle versions and those by deltas, and no chain
+/// becomes deeper.
 struct Rebasing<'a> {
     exclusive: &'a Exclusive<'a>,
     file: &'a File,
-    /// What each version that goes stood on.
+    /// What each removed version stood on.
     gone: HashMap<i32, Option<i32>>,
-    /// The version that takes the place of a base that goes.
+    /// The version that replaces a removed base.
     instead: HashMap<i32, i32>,
-    /// The contents read last: a version's base is seldom far.
+    /// The most recently read contents: a version's base is usually nearby.
     contents: VecDeque<(i32, Rc<str>)>,
 }
 
@@ -82,12 +84,12 @@ impl<'a> Rebasing<'a> {
         Rebasing { exclusive, file, gone, instead: HashMap::new(), contents: VecDeque::new() }
     }
 
-    /// What stands in the place of `base`: itself, the version that took it, or none yet.
+    /// The replacement for `base`: itself, the version that replaced it, or none yet.
     fn place(&self, base: i32) -> Option<i32> {
         if self.gone.contains_key(&base) { self.instead.get(&base).copied() } else { Some(base) }
     }
 
-    /// The new form of a version that stays, and what it stands on; `None` when it can stay as it is.
+    /// The new form of a remaining version, and what it stands on; `None` if it can stay unchanged.
     fn rebase(&mut self, version: &Version) -> Result<Option<(Encoded, Option<i32>)>, Error> {
         let Some(lost) = version.base.filter(|base| self.gone.contains_key(base)) else { return Ok(None) };
         let mut base = self.place(lost);
@@ -122,7 +124,7 @@ impl<'a> Rebasing<'a> {
     }
 }
 
-/// Removes the versions of a file that `removes` marks; their numbers and the bytes freed.
+/// Removes the versions of a file that are marked in `removes`; returns their numbers and the number of bytes freed.
 fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) -> Result<(Vec<i32>, i64), Error> {
     static REBASE: Statement = Statement::new(
         "UPDATE {s}.project_file_versions SET encoding = :encoding, base_version = :base, stored = :stored
@@ -132,7 +134,7 @@ fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) ->
         "DELETE FROM {s}.project_file_versions
           WHERE project_id = :project AND file_id = :file_id AND version = ANY (:versions)",
     );
-    // Also where the base stays: a saver whose snapshot is fixed must fail rather than stand on what is gone.
+    // Also done if the base remains: a saver with a fixed snapshot must fail rather than stand on a removed version.
     static HEAD: Statement = Statement::new(
         "UPDATE {s}.project_file_heads
             SET base_version = :base,
@@ -165,7 +167,7 @@ fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) ->
     Ok((removed, freed))
 }
 
-/// The project's files, or those at a path, without their versions. PT404 when there is none at the path.
+/// The project's files, or those at a path, without their versions. PT404 if there is none at the path.
 fn files(exclusive: &Exclusive, path: Option<&str>) -> Result<Vec<File>, Error> {
     static FILES: Statement = Statement::new(
         "SELECT file_id, file_path, version, base_version
@@ -205,7 +207,7 @@ fn versions(exclusive: &Exclusive, file_id: Uuid) -> Vec<Version> {
     exclusive.db.run(&VERSIONS, &args! { project: exclusive.project, file_id }).iter().map(version).collect()
 }
 
-/// Snapshots of all the project's versions, ascending. Deleted versions count: their deletion is only a mark.
+/// Snapshots of all the project's versions, ascending. Deleted versions count, because they are only marked as deleted.
 fn snapshots(exclusive: &Exclusive) -> Vec<i32> {
     static SNAPSHOTS: Statement = Statement::new(
         "SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = :project ORDER BY snapshot_seq",
@@ -214,7 +216,7 @@ fn snapshots(exclusive: &Exclusive) -> Vec<i32> {
     rows.iter().map(|row| row.value("snapshot_seq")).collect()
 }
 
-/// The moment that lies an interval before now; an age beyond all history is any time.
+/// The moment that lies an interval before now; an age beyond all history means any time.
 fn cutoff(exclusive: &Exclusive, age: Value) -> Result<Timestamp, Error> {
     static CUTOFF: Statement = Statement::new(
         "SELECT CASE WHEN :age < interval '0' THEN NULL
@@ -287,7 +289,7 @@ mod tests {
         let nothing = || Policy { keep_last: 0, newer_than: None };
         assert_eq!(removed(nothing(), &[1, 1, 1, 1], &[]), [1, 2, 3]);
         assert_eq!(removed(nothing(), &[1, 1, 2, 2, 4], &[1, 2, 3]), [1, 3]);
-        // Snapshots before the file, and after its last change.
+        // Snapshots before the file was created, and after its last change.
         assert_eq!(removed(nothing(), &[3, 3, 5], &[1, 2, 9]), [1, 2]);
     }
 

@@ -1,5 +1,5 @@
-//! The extension's settings. Only superusers can set them: in the configuration file, by `ALTER DATABASE` or
-//! `ALTER ROLE … SET`, or in a session of their own.
+//! The extension's settings. Only superusers can set them: in the configuration file, with `ALTER DATABASE` or `ALTER
+//! ROLE ... SET`, or in their own session.
 
 use std::ffi::CString;
 
@@ -29,8 +29,8 @@ pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify
 static CLAIM_ROLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticator"));
 static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
-/// Largest value of `pg_versioned.max_file_size`: a text value of Postgres ends at 1 GB, and a row, its
-/// detoasted copy and the answer are in memory together.
+/// Largest value of `pg_versioned.max_file_size`: a `text` value in Postgres is limited to 1 GB, and a row, its
+/// detoasted copy and the result are in memory at the same time.
 pub const LARGEST_FILE: i32 = 256 * 1024 * 1024;
 
 pub fn register() {

@@ -1,4 +1,4 @@
-//! Comparing and merging texts line by line, with git's own code (libgit2). Knows nothing of Postgres.
+//! Comparing and merging texts line by line, with git's own code (libgit2). Knows nothing about Postgres.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -6,19 +6,20 @@ use std::path::Path;
 
 use git2::{DiffOptions, MergeFileInput, MergeFileOptions, Oid, Patch};
 
-/// Lines that may be compared: those of the longer text that are left when equal beginnings and ends are cut off, and
-/// a twentieth of all its others. The worst texts found take one to two seconds to merge at this limit: 14 to 20 µs per
-/// line that is left (more where there are more of them) and up to 1.8 µs per other line; a diff takes a quarter of that.
-/// Memory: up to 470 bytes per line of the longest text.
+/// Maximum number of lines to compare: the lines of the longer text that remain when equal beginnings and ends are cut
+/// off, plus one twentieth of all its other lines. The worst texts found take one to two seconds to merge at this
+/// limit: 14 to 20 µs per remaining line (more if there are more of them) and up to 1.8 µs per other line; a diff takes
+/// a quarter of that. Memory: up to 470 bytes per line of the longest text.
 pub const DEFAULT_MAX_COMPARED_LINES: i32 = 50_000;
 
-/// Largest limit that makes sense: above it, sizes would overflow in libgit2.
+/// Largest sensible limit: above it, sizes would overflow in libgit2.
 pub const LARGEST_MAX_COMPARED_LINES: i32 = 1_000_000;
 
-/// Lines that need no search (in equal beginnings and ends, or in an insertion) and cost what one compared line does.
+/// Number of lines without a search (in equal beginnings and ends, or in an insertion) that cost as much as one
+/// compared line.
 const LINES_PER_COMPARED: usize = 20;
 
-/// A file's path and content at one side of a comparison.
+/// A file's path and content on one side of a comparison.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
     pub path: &'a str,
@@ -29,36 +30,36 @@ pub struct Side<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Merge {
     Clean(String),
-    /// With markers in the style of diff3 around what both sides changed.
+    /// With diff3-style markers around what both sides changed.
     Conflicts(String),
 }
 
-/// What the conflict markers call the sides.
+/// The names of the sides in conflict markers.
 pub struct Labels<'a> {
     pub base: &'a str,
     pub ours: &'a str,
     pub theirs: &'a str,
 }
 
-/// The texts are too long to be compared by libgit2, which cannot be cancelled.
+/// The texts are too long to be compared by libgit2, which cannot be canceled.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooManyLines {
-    /// Counted as [`DEFAULT_MAX_COMPARED_LINES`] says.
+    /// Counted as described for [`DEFAULT_MAX_COMPARED_LINES`].
     pub lines: usize,
     pub limit: usize,
 }
 
-/// Lines added and removed to make one text of another.
+/// Numbers of lines added and removed to turn one text into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineCount {
     pub added: i64,
     pub removed: i64,
-    /// False where the texts were too long to be compared: then all lines between the equal beginnings and the equal
-    /// ends count as replaced.
+    /// False if the texts were too long to be compared: then all lines between the equal beginnings and the equal ends
+    /// count as replaced.
     pub is_exact: bool,
 }
 
-/// Brings the changes from `base` to `theirs` into `ours`, as `git merge-file` does.
+/// Applies the changes from `base` to `theirs` to `ours`, as `git merge-file` does.
 pub fn merge(base: &str, ours: &str, theirs: &str, labels: &Labels, limit: usize) -> Result<Merge, TooManyLines> {
     if ours == theirs || base == theirs {
         return Ok(Merge::Clean(ours.to_owned()));
@@ -66,11 +67,11 @@ pub fn merge(base: &str, ours: &str, theirs: &str, labels: &Labels, limit: usize
     if base == ours {
         return Ok(Merge::Clean(theirs.to_owned()));
     }
-    // Insertions count here: what both sides insert at one place is compared.
+    // Insertions count here, because insertions by both sides at the same place are compared.
     let lines = [ours, theirs].map(|side| Difference::new(base, side).cost_to_merge());
     within(lines[0].max(lines[1]), limit)?;
     let (named, coded) = Named::encode([base, ours, theirs]);
-    // diff3's markers need regions that are not narrowed down; whether there are any is decided with narrowed ones.
+    // diff3 markers require regions that are not narrowed down; whether there are any is decided with narrowed ones.
     let (is_clean, merged) = merge_in_style(&coded, labels, false);
     if is_clean {
         return Ok(Merge::Clean(named.decode_merged(&merged)));
@@ -92,8 +93,8 @@ fn merge_in_style(texts: &[String; 3], labels: &Labels, diff3: bool) -> (bool, S
     (merged.is_automergeable(), String::from_utf8_lossy(merged.content()).into_owned())
 }
 
-/// What makes `new` of `old`, as `git diff` shows it and `git apply` takes it; nothing where they are equal. A side
-/// that is `None` has no such file.
+/// The changes that turn `old` into `new`, as shown by `git diff` and accepted by `git apply`; empty if they are equal.
+/// A side that is `None` does not have the file.
 pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Result<String, TooManyLines> {
     let (Some(name_before), Some(name_after)) = (old.or(new), new.or(old)) else { return Ok(String::new()) };
     let is_rename = name_before.path != name_after.path;
@@ -113,7 +114,7 @@ pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Resul
         _ => {}
     }
     if !hunks.is_empty() {
-        // A name with a blank ends at a tab, or git takes what follows the blank for a date.
+        // A name containing a space ends with a tab, or git would take what follows the space for a date.
         let line = |marks: &str, name: Option<String>| {
             let name = name.unwrap_or_else(|| "/dev/null".to_owned());
             let end = if name.contains(' ') { "\t" } else { "" };
@@ -126,7 +127,7 @@ pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Resul
     Ok(diff)
 }
 
-/// A path as diffs have it: in quotes where it holds one. Backslashes and control characters are in no path.
+/// A path as written in diffs: in quotes if it contains one. Paths never contain backslashes or control characters.
 fn quoted(path: &str) -> String {
     if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
 }
@@ -143,7 +144,7 @@ fn hunks(old: &str, new: &str, limit: usize) -> Result<String, TooManyLines> {
     Ok(named.decode_hunks(&whole[before + 1..]))
 }
 
-/// Of texts that differ.
+/// The texts must differ.
 fn patch<'a>(old: &'a str, new: &'a str, context: u32) -> Patch<'a> {
     initialize();
     let path = Some(Path::new("file"));
@@ -151,12 +152,12 @@ fn patch<'a>(old: &'a str, new: &'a str, context: u32) -> Patch<'a> {
     options.force_text(true).context_lines(context);
     let patch = Patch::from_buffers(old.as_bytes(), path, new.as_bytes(), path, Some(&mut options));
     let patch = patch.expect("enough memory to compare");
-    // libgit2 finds no difference where it runs out of memory.
+    // libgit2 finds no difference if it runs out of memory.
     assert!(patch.num_hunks() > 0, "enough memory to compare");
     patch
 }
 
-/// Lines added and removed to make `new` of `old`, as `git diff --numstat` counts them.
+/// Numbers of lines added and removed to turn `old` into `new`, as counted by `git diff --numstat`.
 pub fn count_lines(old: &str, new: &str, limit: usize) -> LineCount {
     let difference = Difference::new(old, new);
     let [removed, added] = difference.lines.map(|lines| lines as i64);
@@ -176,10 +177,10 @@ fn within(lines: usize, limit: usize) -> Result<(), TooManyLines> {
     if lines > limit { Err(TooManyLines { lines, limit }) } else { Ok(()) }
 }
 
-/// How many lines are left of two texts when their equal beginnings and ends are cut off.
+/// How many lines remain of two texts when their equal beginnings and ends are cut off.
 struct Difference {
     lines: [usize; 2],
-    /// Of the longer text, with what was cut off.
+    /// Of the longer text, including what was cut off.
     all: usize,
 }
 
@@ -189,7 +190,7 @@ impl Difference {
         Difference { lines: left.map(lines), all }
     }
 
-    /// What a diff costs, in lines of [`DEFAULT_MAX_COMPARED_LINES`]. Nothing is searched for an insertion or deletion.
+    /// The cost of a diff, in lines of [`DEFAULT_MAX_COMPARED_LINES`]. An insertion or deletion requires no search.
     fn cost(&self) -> usize {
         if self.lines.contains(&0) { self.all / LINES_PER_COMPARED } else { self.cost_to_merge() }
     }
@@ -204,7 +205,7 @@ fn lines(text: &str) -> usize {
     text.split_inclusive('\n').count()
 }
 
-/// Two texts without the lines that are equal at their beginnings and at their ends.
+/// Two texts without their equal beginnings and equal ends.
 fn differing<'a>(old: &'a str, new: &'a str) -> [&'a str; 2] {
     if old == new {
         return [""; 2];
@@ -224,18 +225,18 @@ fn differing<'a>(old: &'a str, new: &'a str) -> [&'a str; 2] {
     texts.map(|text| &text[..text.len() - end])
 }
 
-/// Lines by their names, which libgit2 gets in their place. It looks lines up in a table by a hash that is easy to
-/// collide, of a size guessed by the first lines, which takes minutes for the wrong text. Names are equal where lines
-/// are, and that is all a comparison asks for.
+/// Lines by short names, which are passed to libgit2 instead. It looks up lines in a hash table with a hash function
+/// that is easy to collide and a size estimated from the first lines, which takes minutes for an unfortunate text.
+/// Names are equal if and only if the lines are, and a comparison needs nothing else.
 struct Named<'a>(Vec<&'a str>);
 
-/// Begins the name of a line that may head hunks: libgit2 looks for a letter.
+/// Begins the name of a line that may be a hunk heading: libgit2 looks for a letter.
 const HEADING: char = 'h';
 /// Begins all other names. Conflict markers begin with neither.
 const PLAIN: char = '.';
 
 impl<'a> Named<'a> {
-    /// The texts, with names for lines. Line ends stay: merging looks at them.
+    /// The texts with names instead of lines. Line ends are preserved, because merging examines them.
     fn encode<const N: usize>(texts: [&'a str; N]) -> (Self, [String; N]) {
         let (mut numbers, mut lines) = (HashMap::new(), Vec::new());
         let coded = texts.map(|text| {
@@ -255,7 +256,7 @@ impl<'a> Named<'a> {
         (Named(lines), coded)
     }
 
-    /// The line of a name; a conflict marker is none.
+    /// The line with a given name; a conflict marker is not a name and is returned unchanged.
     fn line<'n>(&self, name: &'n str) -> &'n str
     where
         'a: 'n,
@@ -291,18 +292,18 @@ impl<'a> Named<'a> {
     }
 }
 
-/// A line without its end, and its end.
+/// A line without its line end, and its line end.
 fn split_end(line: &str) -> (&str, &str) {
     let content = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
     line.split_at(content.len())
 }
 
-/// As much of a line as git heads a hunk with.
+/// The part of a line that git uses as a hunk heading.
 fn heading(line: &str) -> &str {
     line[..line.floor_char_boundary(80)].trim_end_matches([' ', '\t', '\r'])
 }
 
-/// libgit2 must be initialized before its first use; `merge_file` alone does not see to it.
+/// libgit2 must be initialized before its first use, which `merge_file` alone does not ensure.
 fn initialize() {
     let _ = Oid::from_str("");
 }

@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 
 use super::Call;
 
-/// A `bytea` as it lies in its tuple: the bytes themselves, or a pointer to where they were put out of line.
+/// A `bytea` as stored in its tuple: the bytes themselves, or a pointer to where they are stored out of line.
 #[derive(Clone, Copy)]
 pub struct Bytes<'a> {
     value: *mut pg_sys::varlena,
@@ -20,22 +20,22 @@ impl<'a> Bytes<'a> {
         Bytes { value: datum.cast_mut_ptr(), tuple: PhantomData }
     }
 
-    /// What stands in the tuple. Equal images within one query are equal values.
+    /// The image in the tuple. Equal images within one query are equal values.
     pub fn image(self) -> &'a [u8] {
         // SAFETY: by the contract of `new`.
         unsafe { core::slice::from_raw_parts(self.value.cast(), pgrx::varsize_any(self.value)) }
     }
 
-    /// Number of bytes, known without fetching them.
+    /// Number of bytes, determined without fetching them.
     pub fn len(self) -> usize {
         // SAFETY: by the contract of `new`.
         unsafe { pg_sys::toast_raw_datum_size(self.value.into()) - pg_sys::VARHDRSZ }
     }
 
-    /// Fetches the bytes. A fetched copy lives as long as the current memory context, which every call and every
-    /// connection outlives its values in.
+    /// Fetches the bytes. A fetched copy lives as long as the current memory context, which always outlives the values
+    /// of a call or a connection.
     pub fn fetch(self) -> &'a [u8] {
-        // SAFETY: by the contract of `new`; see above for how long a copy lives.
+        // SAFETY: by the contract of `new`; see above for the lifetime of a copy.
         unsafe {
             let plain = pg_sys::pg_detoast_datum_packed(self.value);
             core::slice::from_raw_parts(pgrx::vardata_any(plain).cast(), pgrx::varsize_any_exhdr(plain))
@@ -44,7 +44,7 @@ impl<'a> Bytes<'a> {
 }
 
 impl Call {
-    /// The `bytea` argument number `index` (from 0).
+    /// `bytea` argument number `index` (from 0).
     pub fn bytes_argument(&self, index: usize) -> Option<Bytes<'_>> {
         // SAFETY: the declaration in sql/ says bytea, and arguments live as long as their call.
         unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).map(|datum| Bytes::new(datum)) }

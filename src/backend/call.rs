@@ -1,4 +1,4 @@
-//! A call of one of our SQL functions: where the extension lives, who owns it, and the answer's row type.
+//! A call of one of the extension's SQL functions: the extension's schema and owner, and the result's row type.
 
 use core::cell::OnceCell;
 use core::ffi::CStr;
@@ -16,23 +16,23 @@ use super::raise::raise;
 use super::{RoleId, Value};
 use crate::error::Error;
 
-/// The function being called, as the catalogue has it now. Looked up afresh at every call (one syscache
-/// probe each), so nothing goes stale when the extension is dropped and created again elsewhere.
+/// The function being called, as currently recorded in the catalog. It is looked up at every call (one syscache probe
+/// each), so nothing becomes stale when the extension is dropped and created again elsewhere.
 pub struct Call {
     pub(super) fcinfo: pg_sys::FunctionCallInfo,
     schema: OnceCell<String>,
     pub(super) namespace: pg_sys::Oid,
-    /// The role all writing runs as.
+    /// The role that performs all writing.
     pub owner: RoleId,
     pub(super) result_type: pg_sys::Oid,
-    /// Where the answer must live: an SPI connection's own memory goes with it.
+    /// Where the result must live: the memory of an SPI connection is freed along with it.
     pub(super) memory: pg_sys::MemoryContext,
 }
 
 impl Call {
-    /// Reads the entry of the function that `fcinfo` is a call of.
+    /// Reads the catalog entry of the function being called through `fcinfo`.
     pub fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
-        // SAFETY: Postgres hands every function a call with its entry; the catalogue's tuple is released after its use.
+        // SAFETY: Postgres passes the function's entry with every call; the catalog tuple is released after use.
         unsafe {
             let function = (*(*fcinfo).flinfo).fn_oid;
             let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as _, function.into());
@@ -48,7 +48,7 @@ impl Call {
     /// Name of the extension's schema, quoted for use in SQL.
     pub fn schema(&self) -> &str {
         self.schema.get_or_init(|| {
-            // SAFETY: both functions answer with a text in the current memory, or with none.
+            // SAFETY: both functions return a string in the current memory context, or null.
             unsafe {
                 let name = pg_sys::get_namespace_name(self.namespace);
                 assert!(!name.is_null(), "schema {:?} is not in the catalogue", self.namespace);
@@ -57,9 +57,9 @@ impl Call {
         })
     }
 
-    /// 25006 where nothing can be written: on a standby, and in a read-only transaction.
+    /// 25006 if nothing can be written: on a standby, and in a read-only transaction.
     pub fn refuse_read_only(&self) {
-        // SAFETY: reads of the transaction's state; the name is a text of Postgres'.
+        // SAFETY: reads the transaction's state; the name is a string owned by Postgres.
         unsafe {
             if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
                 let name = pg_sys::get_func_name((*(*self.fcinfo).flinfo).fn_oid);
@@ -69,22 +69,23 @@ impl Call {
         }
     }
 
-    /// The argument number `index` (from 0), which must be declared as a `T`.
+    /// Argument number `index` (from 0), which must be declared as a `T`.
     pub fn argument<T: FromDatum>(&self, index: usize) -> Option<T> {
-        // SAFETY: by the declaration in sql/.
+        // SAFETY: guaranteed by the declaration in sql/.
         unsafe { pgrx::fcinfo::pg_getarg(self.fcinfo, index) }
     }
 
-    /// The `text` argument number `index` as a parameter or a column, as it came.
+    /// `text` argument number `index` as a parameter or a column, unchanged.
     pub fn text_argument(&self, index: usize) -> Value<'_> {
-        // SAFETY: by the declaration in sql/, and arguments live as long as their call.
+        // SAFETY: guaranteed by the declaration in sql/; arguments live as long as their call.
         unsafe { Value::new(pg_sys::TEXTOID, pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)) }
     }
 
-    /// Text of the `jsonb` argument number `index` (from 0), just as Postgres writes it; pgrx' `JsonB` would put it
-    /// through types that hold neither every number nor every depth.
+    /// Text of `jsonb` argument number `index` (from 0), exactly as Postgres writes it; pgrx's `JsonB` would convert it
+    /// to types that cannot represent every number or every depth.
     pub fn jsonb_argument(&self, index: usize) -> Option<JsonText> {
-        // SAFETY: the argument is declared as jsonb. The text lives in a memory of its own, which goes with it.
+        // SAFETY: the argument is declared as jsonb. The text lives in its own memory context, which is freed along
+        // with it.
         unsafe {
             let argument = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)?;
             let mut memory = PgMemoryContexts::new("pg_versioned json");
@@ -93,17 +94,17 @@ impl Call {
         }
     }
 
-    /// Runs the body of a function that answers with a row or a set, and raises its error.
+    /// Runs the body of a function that returns a row or a set, and raises its error.
     pub fn answer(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<Answer, Error>) -> Answer {
         Self::run(fcinfo, body)
     }
 
-    /// Runs the body of a function that answers with a plain value, and raises its error.
+    /// Runs the body of a function that returns a plain value, and raises its error.
     pub fn run<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> T {
         match catch_unwind(AssertUnwindSafe(|| body(&Call::new(fcinfo)))) {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => raise(error),
-            // A panic of our own becomes an error that shows nothing of it; errors of Postgres' go on their way.
+            // A panic of this crate becomes an error that reveals nothing about it; Postgres errors are passed on.
             Err(panic) if is_our_own(&*panic) => raise(Error::Internal),
             Err(panic) => resume_unwind(raise_again(panic)),
         }
@@ -114,22 +115,22 @@ fn is_our_own(panic: &dyn Any) -> bool {
     panic.is::<&str>() || panic.is::<String>()
 }
 
-/// A JSON text, as long as it is needed.
+/// A JSON text, kept as long as it is needed.
 pub struct JsonText {
     text: *const CStr,
     _memory: PgMemoryContexts,
 }
 
 impl JsonText {
-    /// The text; `None` where it is no UTF-8, which no jsonb is.
+    /// The text; `None` if it is not valid UTF-8, which never happens for jsonb.
     pub fn as_str(&self) -> Option<&str> {
-        // SAFETY: the text lives in the memory beside it.
+        // SAFETY: the text lives in the memory context next to it.
         unsafe { (*self.text).to_str().ok() }
     }
 }
 
-/// Sends our own panics to the server's log, and keeps pgrx from adding a backtrace to the DETAIL of every
-/// error that passes through where RUST_BACKTRACE is set.
+/// Sends the crate's own panics to the server log, and keeps pgrx from adding a backtrace to the DETAIL of every error
+/// that passes through when RUST_BACKTRACE is set.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         if is_our_own(panic.payload()) {
@@ -138,13 +139,13 @@ pub fn log_panics() {
     }));
 }
 
-/// Runs `body` with a value that lives as long as the query does, between its calls of one function.
+/// Runs `body` with a value that is kept between the calls of one function for as long as the query runs.
 pub fn with_query_cache<T: Default + 'static, R>(
     fcinfo: pg_sys::FunctionCallInfo,
     body: impl FnOnce(&mut T) -> R,
 ) -> R {
-    // SAFETY: nothing but this function uses fn_extra, and each function keeps one type there; the value goes with the
-    // memory of the query's function.
+    // SAFETY: only this function uses fn_extra, and each function keeps one type there; the value is freed along with
+    // the memory context of the query's function.
     unsafe {
         let flinfo = (*fcinfo).flinfo;
         if (*flinfo).fn_extra.is_null() {
@@ -155,16 +156,15 @@ pub fn with_query_cache<T: Default + 'static, R>(
     }
 }
 
-/// What a function answers with: a composite value, the rows already put into its result set, or the
-/// nothing a trigger returns.
+/// The result of a function: a composite value, rows already added to its result set, or nothing in case of a trigger.
 pub struct Answer(pub(super) pg_sys::Datum);
 
 impl Answer {
-    /// For set-returning functions, whose rows are in the call's result set already, and for triggers.
+    /// For set-returning functions, whose rows are already in the call's result set, and for triggers.
     pub const DONE: Answer = Answer(pg_sys::Datum::null());
 }
 
-// SAFETY: the datum is of the function's declared type, or nothing where rows or triggers answer.
+// SAFETY: the datum is of the function's declared type, or empty if the result is in rows or comes from a trigger.
 unsafe impl BoxRet for Answer {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: as above.
@@ -172,7 +172,7 @@ unsafe impl BoxRet for Answer {
     }
 }
 
-// SAFETY: required by #[pg_extern], and not used: the declarations in sql/ name the real types.
+// SAFETY: required by #[pg_extern] but unused: the declarations in sql/ specify the real types.
 unsafe impl SqlTranslatable for Answer {
     const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Answer);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;

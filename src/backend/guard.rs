@@ -1,8 +1,8 @@
-//! Postgres functions that pgrx does not bind, and those that may run code of users.
+//! Postgres functions that pgrx does not bind, and those that may run users' code.
 //!
-//! A Postgres error leaves a function by `longjmp`. pgrx' own guards turn it into a panic that keeps only the SQLSTATEs
-//! pgrx knows, and neither the context nor the names of constraints. The guard here keeps the whole error, so that
-//! [`raise_again`] reports what a user's trigger raised just as it was raised.
+//! A Postgres error leaves a function by `longjmp`. pgrx's own guards turn it into a panic that preserves only the
+//! SQLSTATEs that pgrx knows, and neither the context nor the names of constraints. The guard here preserves the entire
+//! error, so that [`raise_again`] reports an error from a user's trigger exactly as it was raised.
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
@@ -14,16 +14,16 @@ use pgrx::pg_sys::{
     SPIPlanPtr, SPITupleTable, Snapshot, TupleDesc, TupleTableSlot, Tuplestorestate,
 };
 
-/// An error of Postgres', on its way through Rust as the payload of a panic.
+/// A Postgres error passing through Rust as the payload of a panic.
 pub struct PostgresError(*mut pg_sys::ErrorData);
 
-// SAFETY: a panic's payload must be Send; a backend has one thread that this ever exists in.
+// SAFETY: a panic's payload must be Send; a backend has only one thread in which this ever exists.
 unsafe impl Send for PostgresError {}
 
 impl PostgresError {
-    /// Whether it is a duplicate key in the constraint (or unique index) named.
+    /// Whether it is a duplicate key error for the constraint (or unique index) named.
     pub fn is_duplicate_in(&self, constraint: &str) -> bool {
-        // SAFETY: the error was copied whole by `guarded` and is freed by nobody.
+        // SAFETY: the entire error was copied by `guarded`, and nobody frees it.
         unsafe {
             let error = &*self.0;
             error.sqlerrcode == pg_sys::errcodes::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION as c_int
@@ -33,8 +33,8 @@ impl PostgresError {
     }
 }
 
-/// Reports an error again that [`guarded`] caught; `None` when the payload is no such error. Call it with nothing on
-/// the stack that needs dropping.
+/// Reports an error caught by [`guarded`] again; returns the payload if it is not such an error. Must be called with
+/// nothing on the stack that needs dropping.
 pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     match payload.downcast::<PostgresError>() {
         Ok(error) => {
@@ -43,7 +43,7 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
             unsafe extern "C-unwind" {
                 fn ReThrowError(edata: *mut pg_sys::ErrorData);
             }
-            // SAFETY: the error is whole (see `guarded`); its memory lives until the transaction ends.
+            // SAFETY: the error is complete (see `guarded`); its memory lives until the transaction ends.
             unsafe { ReThrowError(error) };
             unreachable!("ReThrowError returned")
         }
@@ -51,12 +51,12 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     }
 }
 
-/// What the text of a statement of the extension's begins and ends with.
+/// The beginning and the end of the text of every statement of the extension.
 pub const STATEMENT: [&str; 2] = ["/* pg_versioned */ ", " /* end */"];
 
-/// Takes the extension's own statements out of an error's CONTEXT.
+/// Removes the extension's own statements from an error's CONTEXT.
 fn hide_own_statements(error: *mut pg_sys::ErrorData) {
-    // SAFETY: the error was copied whole by `guarded`; its context is a text or null.
+    // SAFETY: the entire error was copied by `guarded`; its context is a string or null.
     unsafe {
         if !(*error).context.is_null() {
             let context = CStr::from_ptr((*error).context).to_string_lossy();
@@ -66,7 +66,7 @@ fn hide_own_statements(error: *mut pg_sys::ErrorData) {
     }
 }
 
-/// The lines of a CONTEXT that are not about statements of the extension's; `None` when there are none.
+/// The lines of a CONTEXT that are not about the extension's own statements; `None` if there are none.
 fn without_own_statements(context: &str) -> Option<String> {
     let [begin, end] = [format!("SQL statement \"{}", STATEMENT[0]), format!("{}\"", STATEMENT[1])];
     let mut kept = String::new();
@@ -80,12 +80,12 @@ fn without_own_statements(context: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.to_owned())
 }
 
-/// Runs `call`, which does nothing but call one C function; its error becomes a panic with [`PostgresError`].
+/// Runs `call`, which only calls one C function; an error becomes a panic with [`PostgresError`].
 ///
 /// # Safety
-/// As for `pg_guard_ffi_boundary` of pgrx: `call` must not panic, nor own what needs dropping.
+/// As for `pg_guard_ffi_boundary` of pgrx: `call` must not panic, and must not own anything that needs dropping.
 unsafe fn guarded<T>(call: impl FnOnce() -> T) -> T {
-    // SAFETY: the same steps as PG_TRY and PG_CATCH in elog.h. What was saved is restored on both ways out.
+    // SAFETY: the same steps as PG_TRY and PG_CATCH in elog.h. The saved state is restored either way.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let (handler, callbacks) = (pg_sys::PG_exception_stack, pg_sys::error_context_stack);
@@ -99,7 +99,7 @@ unsafe fn guarded<T>(call: impl FnOnce() -> T) -> T {
         if jumped == 0 {
             return result.assume_init();
         }
-        // Not in the current context, which may go before the error is reported.
+        // Not in the current context, which may be freed before the error is reported.
         pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
         let error = pg_sys::CopyErrorData();
         pg_sys::FlushErrorState();
@@ -115,8 +115,8 @@ macro_rules! guarded {
             unsafe extern "C-unwind" {
                 fn $name($($arg: $type),*) $(-> $result)?;
             }
-            // SAFETY: plain values only, nothing needs dropping when Postgres leaves by longjmp. The rest is up to
-            // the caller.
+            // SAFETY: plain values only, so nothing needs dropping when Postgres exits by longjmp. Everything else is
+            // up to the caller.
             unsafe { guarded(|| $name($($arg),*)) }
         }
     )*};
@@ -186,11 +186,11 @@ mod functions {
 
 pub use functions::*;
 
-/// A copy of the first row that `conditions` on an index find, or null: many calls under one guard, because a guard costs
-/// as much as a small call.
+/// A copy of the first row that `conditions` on an index find, or null: many calls under one guard, because a guard
+/// costs as much as a small call.
 ///
 /// # Safety
-/// Table and index are open and belong together; there are `count` conditions on the index's first columns.
+/// The table and the index are open and belong together; there are `count` conditions, on the index's first columns.
 pub unsafe fn first_row(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
@@ -234,7 +234,7 @@ pub unsafe fn first_row(
     }
     const NONE: c_int = 0;
     let nothing = core::ptr::null_mut;
-    // SAFETY: by the caller; what is begun here is ended here, or by the end of the transaction after an error.
+    // SAFETY: ensured by the caller; what is begun here is ended here, or at the end of the transaction after an error.
     unsafe {
         guarded(|| {
             #[cfg(not(feature = "pg18"))]

@@ -1,8 +1,8 @@
-//! Advisory locks: those of `pg_advisory_xact_lock`, taken and given back directly.
+//! Advisory locks, the same as those of `pg_advisory_xact_lock`, acquired and released directly.
 
 use pgrx::pg_sys;
 
-/// How an advisory lock is held.
+/// The mode in which an advisory lock is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lock {
     Shared,
@@ -32,21 +32,21 @@ fn tag(key: i64) -> pg_sys::LOCKTAG {
     }
 }
 
-/// Waits for an advisory lock and holds it until the transaction (or savepoint) ends.
+/// Waits for an advisory lock and holds it until the end of the transaction (or savepoint).
 pub fn advisory_lock(key: i64, lock: Lock) {
-    // SAFETY: any tag can be locked. Errors (timeouts, deadlocks, no room) are Postgres' own.
+    // SAFETY: any tag can be locked. Errors (timeouts, deadlocks, no room) are raised by Postgres.
     unsafe { pg_sys::LockAcquire(&tag(key), lock.mode(), false, false) };
 }
 
-/// Takes an advisory lock if that needs no waiting; whether it did.
+/// Takes an advisory lock if that requires no waiting; returns whether it did.
 pub fn advisory_try_lock(key: i64, lock: Lock) -> bool {
     // SAFETY: as above.
     let result = unsafe { pg_sys::LockAcquire(&tag(key), lock.mode(), false, true) };
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-/// Gives back an advisory lock that was taken in this (sub)transaction; one that was taken more often stays.
+/// Releases an advisory lock that was taken in this (sub)transaction; one that was taken more than once remains held.
 pub fn advisory_unlock(key: i64, lock: Lock) {
-    // SAFETY: releasing what was taken; what is not held is a warning.
+    // SAFETY: this releases a lock that was taken; releasing one that is not held only causes a warning.
     unsafe { pg_sys::LockRelease(&tag(key), lock.mode(), false) };
 }

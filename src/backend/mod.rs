@@ -1,8 +1,8 @@
-//! Everything that touches Postgres' C API; no `unsafe` lives outside this folder.
+//! Everything that touches the C API of Postgres; there is no `unsafe` outside this folder.
 //!
-//! Postgres reports errors by `longjmp`; guards turn those into panics that unwind through here, so nothing
-//! in this crate holds a Rust lock or half-changed state across a call into Postgres. What a transaction's end gives
-//! back by itself (references, snapshots, connections) is left to it where an error unwinds.
+//! Postgres reports errors by `longjmp`; guards turn them into panics that unwind through this code, so nothing in this
+//! crate holds a Rust lock or half-changed state across a call into Postgres. Resources that Postgres releases at the
+//! end of a transaction (references, snapshots, connections) are left to it after an error.
 #![allow(unsafe_code)]
 
 mod bytes;
@@ -37,5 +37,5 @@ pub use table::{Allowed, Lookup, Use, Writer};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};
 
-/// Oid of a role.
+/// OID of a role.
 pub type RoleId = pgrx::pg_sys::Oid;

@@ -1,4 +1,4 @@
-//! Raises [`Error`]s as Postgres errors, with SQLSTATEs that pgrx' closed enum of codes does not know.
+//! Raises [`Error`]s as Postgres errors, with SQLSTATEs that are not in pgrx's closed enum of codes.
 
 use core::ffi::{CStr, c_char, c_int};
 
@@ -18,8 +18,8 @@ unsafe extern "C-unwind" {
 
 /// Ends the call with `error`.
 ///
-/// `errfinish` leaves by `longjmp`, so whatever needs dropping is gone before it is called: this function
-/// owns the error, and its callers are the `#[pg_extern]` functions themselves, called in tail position.
+/// `errfinish` exits by `longjmp`, so everything that needs dropping must be gone before it is called: this function
+/// owns the error, and its callers are the `#[pg_extern]` functions themselves, which call it in tail position.
 pub fn raise(error: Error) -> ! {
     const TEXT: &CStr = c"%s";
     let code = packed(error.sqlstate());
@@ -27,7 +27,7 @@ pub fn raise(error: Error) -> ! {
     let detail = error.detail().map_or(std::ptr::null_mut(), |d| d.as_pg_cstr());
     let hint = error.hint().map_or(std::ptr::null_mut(), |h| h.as_pg_cstr());
     drop(error);
-    // SAFETY: the steps of ereport(); the texts were copied into memory of Postgres'.
+    // SAFETY: the steps of ereport(); the texts were copied into memory managed by Postgres.
     unsafe {
         errstart(PgLogLevel::ERROR as c_int, std::ptr::null());
         errcode(code);
@@ -43,7 +43,7 @@ pub fn raise(error: Error) -> ! {
     unreachable!("errfinish returned from an ERROR")
 }
 
-/// Five characters as Postgres packs them, six bits each (`MAKE_SQLSTATE` in elog.h).
+/// Five characters packed as Postgres does it, six bits each (`MAKE_SQLSTATE` in elog.h).
 fn packed(sqlstate: &str) -> c_int {
     sqlstate.bytes().enumerate().fold(0, |code, (i, c)| code | ((c_int::from(c) - 0x30) & 0x3f) << (6 * i))
 }

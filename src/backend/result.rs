@@ -1,4 +1,4 @@
-//! Rows built from known values, and query results sent straight into a function's result set.
+//! Rows built from known values, and query results sent directly to a function's result set.
 
 use pgrx::pg_sys;
 
@@ -10,7 +10,7 @@ impl Call {
     /// A value of the function's composite result type, from its columns in order.
     pub fn row(&self, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
-        // SAFETY: the number of columns is compared; their types are those of the declarations in sql/.
+        // SAFETY: the number of columns is checked; their types match the declarations in sql/.
         unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the result type");
@@ -25,10 +25,10 @@ impl Call {
         }
     }
 
-    /// A row as triggers answer with it.
+    /// A row in the form returned by triggers.
     ///
     /// # Safety
-    /// The description must be that of the trigger's relation.
+    /// The descriptor must be that of the trigger's relation.
     pub(super) unsafe fn tuple(&self, desc: pg_sys::TupleDesc, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
         // SAFETY: as above.
@@ -42,14 +42,14 @@ impl Call {
     }
 }
 
-/// Answers a set-returning function with one row.
+/// Makes a set-returning function return one row.
 pub fn one_row(call: &Call, columns: &[Value]) -> Answer {
     let set = ResultSet::begin(call);
     set.push(columns);
     set.done()
 }
 
-/// The rows that a set-returning function answers with. They spill to disk rather than fill memory.
+/// The rows returned by a set-returning function. They spill to disk rather than fill up memory.
 pub struct ResultSet(*mut pg_sys::ReturnSetInfo);
 
 impl ResultSet {
@@ -60,7 +60,7 @@ impl ResultSet {
 
     pub fn push(&self, columns: &[Value]) {
         let (mut datums, mut nulls) = split(columns);
-        // SAFETY: the store was made by `begin`; the number of columns is compared.
+        // SAFETY: the store was created by `begin`; the number of columns is checked.
         unsafe {
             let (store, desc) = ((*self.0).setResult, (*self.0).setDesc);
             assert_eq!((*desc).natts as usize, columns.len(), "columns of the result set");
@@ -73,12 +73,12 @@ impl ResultSet {
     }
 }
 
-/// Answers a set-returning function with a query's rows, which go into the result set one by one: however
-/// large the set is, it spills to disk rather than fill memory.
+/// Makes a set-returning function return a query's rows, which are added to the result set one by one: however large
+/// the set is, it spills to disk rather than filling up memory.
 pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, args: &[Arg]) -> Answer {
     let _memory = db.spi();
     let (plan, args) = db.plan(statement, args);
-    // SAFETY: the plan's parameters are these; receiver and parameters live until the query has run.
+    // SAFETY: these are the plan's parameters; the receiver and the parameters live until the query has run.
     unsafe {
         let set = result_set(call);
         let params = pg_sys::makeParamList(args.len() as _);
@@ -109,7 +109,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
 }
 
 unsafe fn result_set(call: &Call) -> *mut pg_sys::ReturnSetInfo {
-    // SAFETY: by the caller.
+    // SAFETY: ensured by the caller.
     unsafe {
         pg_sys::InitMaterializedSRF(call.fcinfo, 0);
         (*call.fcinfo).resultinfo.cast()

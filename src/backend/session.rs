@@ -9,13 +9,13 @@ use super::guard;
 use super::value::Timestamp;
 use super::{Call, RoleId};
 
-/// Proof that the code runs with the rights of the extension's owner.
+/// Proof that the code runs with the permissions of the extension's owner.
 pub struct Owner(());
 
-/// Runs `body` as the extension's owner, and goes back. An error on the way leaves the switch to the abort
-/// of its transaction or subtransaction, which restores both values.
+/// Runs `body` as the extension's owner, and then switches back. If an error occurs, the abort of the transaction or
+/// subtransaction restores both values.
 pub fn as_owner<R>(call: &Call, body: impl FnOnce(&Owner) -> R) -> R {
-    // SAFETY: both values are put back, here or by the abort that an error leads to.
+    // SAFETY: both values are restored, here or by the abort that an error leads to.
     unsafe {
         let (mut role, mut context) = (pg_sys::InvalidOid, 0);
         pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
@@ -26,7 +26,7 @@ pub fn as_owner<R>(call: &Call, body: impl FnOnce(&Owner) -> R) -> R {
     }
 }
 
-/// The roles of a session: who runs the code at hand, who `SET ROLE` chose, and who logged in.
+/// The roles of a session: the one running the current code, the one chosen by `SET ROLE`, and the one that logged in.
 #[derive(Clone, Copy)]
 pub struct Roles {
     pub current: RoleId,
@@ -42,27 +42,27 @@ pub fn roles() -> Roles {
 }
 
 pub fn is_superuser(role: RoleId) -> bool {
-    // SAFETY: any oid will do.
+    // SAFETY: any OID is allowed.
     unsafe { pg_sys::superuser_arg(role) }
 }
 
-/// Superusers count as well.
+/// Also true for superusers.
 pub fn bypasses_rls(role: RoleId) -> bool {
-    // SAFETY: any oid will do.
+    // SAFETY: any OID is allowed.
     unsafe { pg_sys::has_bypassrls_privilege(role) }
 }
 
 pub fn role_name(role: RoleId) -> Option<String> {
-    // SAFETY: the name is a text in the current memory, or none.
+    // SAFETY: the name is a string in the current memory context, or null.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
         (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
 }
 
-/// A setting by name; `None` when it is unset or empty.
+/// A setting by name; `None` if it is unset or empty.
 pub fn setting(name: &CStr) -> Option<String> {
-    // SAFETY: the value is a text that lives until the setting changes, or none.
+    // SAFETY: the value is a string that lives until the setting changes, or null.
     unsafe {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         let text = (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())?;
@@ -70,23 +70,23 @@ pub fn setting(name: &CStr) -> Option<String> {
     }
 }
 
-/// Makes settings of a prefix an error that are not defined by now: a misspelt one would be none.
+/// Makes undefined settings with this prefix an error from now on, so that misspelled names are not ignored.
 pub fn reserve_settings(prefix: &CStr) {
     // SAFETY: called while the library is loaded.
     unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
 }
 
-/// The wall clock now, not the transaction's start.
+/// The current wall-clock time, not the start of the transaction.
 pub fn clock() -> Timestamp {
-    // SAFETY: a function without conditions.
+    // SAFETY: a function without preconditions.
     Timestamp(unsafe { pg_sys::GetCurrentTimestamp() })
 }
 
-/// A moment as JSON has it, in UTC.
+/// A timestamp as formatted in JSON, in UTC.
 pub fn json_time(time: Timestamp) -> String {
     let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
     let utc: c_int = 0;
-    // SAFETY: the buffer is as long as the longest text (MAXDATELEN).
+    // SAFETY: the buffer can hold the longest text (MAXDATELEN).
     unsafe {
         let datum = pg_sys::Datum::from(time.0);
         let text = pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), datum, pg_sys::TIMESTAMPTZOID, &utc);
@@ -94,9 +94,9 @@ pub fn json_time(time: Timestamp) -> String {
     }
 }
 
-/// The transaction's id, which a writing transaction has anyway. 25006 where nothing can be written.
+/// The transaction's id, which a writing transaction has anyway. 25006 if nothing can be written.
 pub fn current_xid() -> u64 {
-    // SAFETY: a function without conditions.
+    // SAFETY: a function without preconditions.
     unsafe {
         pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
         pg_sys::GetTopFullTransactionId().value
@@ -109,22 +109,22 @@ pub fn next_xid() -> u64 {
     unsafe { pg_sys::ReadNextFullTransactionId().value }
 }
 
-/// Whether this server replays another's log.
+/// Whether this server replays another server's WAL.
 pub fn is_standby() -> bool {
     // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// What tells this cluster from all others, its standbys and its copies by `pg_basebackup` excepted.
+/// Distinguishes this cluster from all others, except its standbys and copies made by `pg_basebackup`.
 pub fn system_identifier() -> u64 {
     // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::GetSystemIdentifier() }
 }
 
-/// What the active snapshot shows; equal only for equal views of the database.
+/// What the active snapshot shows; equal only for identical views of the database.
 pub type Visibility = Vec<u32>;
 
-/// Compares what a copied snapshot keeps; a counter of commits is not among it.
+/// Compares what is preserved in a copied snapshot; its counter of commits is not.
 pub fn visibility() -> Visibility {
     // SAFETY: there is an active snapshot, whose arrays have these lengths.
     unsafe {
@@ -134,7 +134,7 @@ pub fn visibility() -> Visibility {
             let ids: &[pg_sys::TransactionId] = if count == 0 { &[] } else { core::slice::from_raw_parts(ids, count) };
             ids.iter().map(|&id| u32::from(id))
         };
-        // A savepoint that is undone changes what is seen, and nothing else here.
+        // Rolling back a savepoint changes what is visible, and nothing else here.
         let savepoint = pg_sys::GetCurrentSubTransactionId();
         let (transactions, subtransactions) = (snapshot.xcnt, snapshot.subxcnt.max(0) as u32);
         [snapshot.xmin.into(), snapshot.xmax.into(), snapshot.curcid, savepoint, transactions, subtransactions]
@@ -147,7 +147,7 @@ pub fn visibility() -> Visibility {
 
 /// A number that no two transactions of this backend share (for a very long time).
 pub fn local_transaction_id() -> u32 {
-    // SAFETY: a backend has its entry for as long as it lives.
+    // SAFETY: a backend keeps its entry for its entire lifetime.
     unsafe {
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         return (*pg_sys::MyProc).lxid;
@@ -156,7 +156,7 @@ pub fn local_transaction_id() -> u32 {
     }
 }
 
-/// REPEATABLE READ or above: the transaction's snapshot is fixed, no lock makes it fresher.
+/// REPEATABLE READ or above: the transaction's snapshot is fixed, and no lock makes it newer.
 pub fn fixed_snapshot() -> bool {
     // SAFETY: a plain read of the session's state.
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int }
@@ -164,14 +164,14 @@ pub fn fixed_snapshot() -> bool {
 
 /// `hashtextextended(text, 0)`.
 pub fn hash_key(text: &str) -> i64 {
-    // SAFETY: pointer and length are those of the text.
+    // SAFETY: the pointer and the length are those of the text.
     unsafe { guard::hash_bytes_extended(text.as_ptr(), text.len() as c_int, 0) as i64 }
 }
 
 /// `NOTIFY`, delivered when the transaction commits.
 pub fn notify(channel: &str, payload: &str) {
     with_c_strings(channel, payload, |channel, payload| {
-        // SAFETY: both are texts that Postgres copies.
+        // SAFETY: both are strings that Postgres copies.
         unsafe { guard::Async_Notify(channel.as_ptr(), payload.as_ptr()) }
     });
 }
@@ -179,7 +179,7 @@ pub fn notify(channel: &str, payload: &str) {
 /// `pg_logical_emit_message(true, prefix, message)`.
 pub fn log_logical_message(prefix: &str, message: &str) {
     with_c_strings(prefix, message, |prefix, text| {
-        // SAFETY: both are texts that Postgres copies, the second of this length.
+        // SAFETY: both are strings that Postgres copies, the second one with this length.
         unsafe {
             #[cfg(any(feature = "pg15", feature = "pg16"))]
             guard::LogLogicalMessage(prefix.as_ptr(), text.as_ptr(), message.len(), true);
@@ -204,15 +204,16 @@ fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> 
     body(&a, &b)
 }
 
-/// Has the C library keep up to 4 MB that are freed at the heap's end. Each query takes and frees some 30 KB for every
-/// index it scans, and by default glibc asks the kernel for them and gives them back at every save: up to a fifth of its
-/// time. Freeing one large block moves both of its thresholds (mallopt(3), `M_MMAP_THRESHOLD`).
+/// Makes the C library keep up to 4 MB of memory freed at the end of the heap. Each query allocates and frees some 30
+/// KB for every index it scans, and by default glibc requests this from the kernel and returns it at every save, which
+/// takes up to a fifth of its time. Freeing one large block raises both of glibc's thresholds (mallopt(3),
+/// `M_MMAP_THRESHOLD`).
 pub fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
 }
 
-/// Has freed memory given back to the system when the transaction ends: by then Postgres has freed, too, what it took
-/// for a large call's arguments and answer.
+/// Returns freed memory to the system when the transaction ends: by then, Postgres has also freed the memory used for a
+/// large call's arguments and result.
 pub fn give_memory_back() {
     unsafe extern "C-unwind" fn trim(_: *mut core::ffi::c_void) {
         #[cfg(target_env = "gnu")]
@@ -220,11 +221,11 @@ pub fn give_memory_back() {
             unsafe extern "C" {
                 fn malloc_trim(pad: usize) -> c_int;
             }
-            // SAFETY: a function of the C library without conditions.
+            // SAFETY: a function of the C library without preconditions.
             unsafe { malloc_trim(0) };
         }
     }
-    // SAFETY: the callback lives in the memory whose end it waits for.
+    // SAFETY: the callback lives in the memory context whose end it waits for.
     unsafe {
         let context = pg_sys::TopTransactionContext;
         let callback: *mut pg_sys::MemoryContextCallback =
@@ -234,18 +235,18 @@ pub fn give_memory_back() {
     }
 }
 
-/// Ends the call here if it was cancelled, timed out, or its session is to end.
+/// Ends the call here if it was canceled, timed out, or the session is being terminated.
 pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
-/// Pins `search_path` while it lives, as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c): whatever is
-/// named then is found in `pg_catalog`, or says its schema.
+/// Pins `search_path` while it exists, as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c): names are
+/// then found in `pg_catalog`, unless they are schema-qualified.
 pub struct PinnedSearchPath(c_int);
 
 impl PinnedSearchPath {
     pub fn begin() -> Self {
-        // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds.
+        // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
         unsafe {
             let level = pg_sys::NewGUCNestLevel();
             pg_sys::set_config_option(
@@ -272,13 +273,13 @@ impl Drop for PinnedSearchPath {
     }
 }
 
-/// The snapshot that is read with while it lives: under READ COMMITTED it shows what has committed until now, and
-/// always what this transaction did before.
+/// While it exists, this snapshot is used for reading: under READ COMMITTED it shows everything committed until now,
+/// and always everything this transaction did before.
 pub struct FreshSnapshot(());
 
 impl FreshSnapshot {
     pub fn take() -> Self {
-        // SAFETY: popped by `drop`, or by the end of the transaction where an error unwinds.
+        // SAFETY: popped by `drop`, or at the end of the transaction after an error.
         unsafe {
             pg_sys::CommandCounterIncrement();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
@@ -296,9 +297,9 @@ impl Drop for FreshSnapshot {
     }
 }
 
-/// Runs `body` in a memory of its own, for what Postgres allocates: it goes when `body` is done.
+/// Runs `body` in a separate memory context for Postgres allocations, which is freed when `body` is done.
 pub fn in_own_memory<R>(body: impl FnOnce() -> R) -> R {
     let mut memory = PgMemoryContexts::new("pg_versioned call");
-    // SAFETY: what `body` answers with is Rust's own, or lives in the memory of the call.
+    // SAFETY: the result of `body` belongs to Rust, or lives in the memory context of the call.
     unsafe { memory.switch_to(|_| body()) }
 }

@@ -1,7 +1,7 @@
-//! State that savers share without meeting: each takes a row that nobody else holds, or adds one.
+//! State that savers share without interfering: each takes a row that nobody else holds, or adds one.
 //!
-//! No query can do this. Under fixed snapshots it would fail on rows that changed since, under SERIALIZABLE the reads
-//! themselves would make transactions fail, and locking a row that another saver holds would wait.
+//! No query can do this. With a fixed snapshot it would fail on rows that have changed since; under SERIALIZABLE the
+//! reads themselves would make transactions fail; and locking a row that another saver holds would wait.
 
 use core::ffi::CStr;
 
@@ -15,11 +15,11 @@ use crate::error::Error;
 const TABLE: &CStr = c"rate_limits";
 const INDEX: &CStr = c"rate_limits_project_id_actor";
 const KEY: [&str; 2] = ["project_id", "actor"];
-/// Columns of the table.
+/// Number of columns of the table.
 const COLUMNS: usize = 3;
 
-/// Calls `decide` with the latest moment in any slot of an actor in a project, also in slots of transactions that have
-/// not ended, and puts the moment it answers into a free slot. Other free slots go away.
+/// Calls `decide` with the latest moment in any slot of an actor in a project, including slots of transactions that
+/// have not ended, and stores the moment it returns in a free slot. Other free slots are removed.
 pub fn in_free_slot(
     db: &Db,
     project: Uuid,
@@ -27,12 +27,12 @@ pub fn in_free_slot(
     decide: impl FnOnce(Option<Timestamp>) -> Result<Timestamp, Error>,
 ) -> Result<(), Error> {
     let oid = db.lock_table(TABLE, pg_sys::RowExclusiveLock as _)?;
-    // SAFETY: the table is locked before it and its index are opened, and both are closed below; where an error
-    // unwinds, the transaction's end closes them.
+    // SAFETY: the table is locked before it and its index are opened, and both are closed below; after an error, they
+    // are closed at the end of the transaction.
     unsafe {
         let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
         let result = index_named(db.namespace(), table, INDEX).ok_or_else(|| missing_index(INDEX)).and_then(|index| {
-            // What this transaction did before is seen, and may be undone.
+            // Earlier work of this transaction must be visible, and may be undone.
             pg_sys::CommandCounterIncrement();
             let slots = Slots::read(table, index, &[(KEY[0], project.into()), (KEY[1], actor.into())]);
             pg_sys::index_close(index, pg_sys::AccessShareLock as _);
@@ -53,9 +53,10 @@ struct Slots {
 
 impl Slots {
     unsafe fn read(table: pg_sys::Relation, index: pg_sys::Relation, key: &[Arg]) -> Slots {
-        // SAFETY: by the caller, whose table and index are open and belong together.
+        // SAFETY: ensured by the caller, whose table and index are open and belong together.
         unsafe {
-            // It shows what is not committed, and says so: no snapshot of a transaction's, so none that is fixed.
+            // It shows uncommitted rows and marks them as such; it is not a transaction's snapshot, so it is never
+            // fixed.
             let mut dirty: pg_sys::SnapshotData = core::mem::zeroed();
             dirty.snapshot_type = pg_sys::SnapshotType::SNAPSHOT_DIRTY;
             let mut conditions = equal_to::<2>(&KEY, key);
@@ -78,9 +79,9 @@ impl Slots {
     }
 }
 
-/// Removes a slot unless another transaction holds it by now.
+/// Removes a slot unless another transaction has taken it in the meantime.
 unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
-    // SAFETY: by the caller; the place is one that was just read.
+    // SAFETY: ensured by the caller; the row's location has just been read.
     unsafe {
         let command = pg_sys::GetCurrentCommandId(true);
         let mut failure: pg_sys::TM_FailureData = core::mem::zeroed();
@@ -89,12 +90,12 @@ unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
 }
 
 unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS]) {
-    // SAFETY: the table has these columns, none of them null, and indexes of plain columns alone.
+    // SAFETY: the table has these columns, none of which is null, and only indexes on plain columns.
     unsafe {
         let mut datums = columns.map(|column| column.parts().0);
         let mut nulls = [false; COLUMNS];
         let row = pg_sys::heap_form_tuple((*table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
-        // Writes index entries as well, for any table whose indexes have plain columns.
+        // Also inserts index entries, for any table whose indexes are on plain columns.
         pg_sys::CatalogTupleInsert(table, row);
         pg_sys::heap_freetuple(row);
     }

@@ -1,4 +1,4 @@
-//! Statements of our own, run through SPI with plans that are prepared once per backend.
+//! SQL statements of the extension, executed through SPI with plans that are prepared once per backend.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::marker::PhantomData;
@@ -15,7 +15,7 @@ use super::session::PinnedSearchPath;
 use super::value::Value;
 use super::{Call, guard};
 
-/// A statement written once, as a `static`. In its text `{s}` stands for the extension's schema, and `:name` for the
+/// A statement, written once as a `static`. In its text, `{s}` stands for the extension's schema, and `:name` for the
 /// parameter of that name.
 pub struct Statement(&'static str);
 
@@ -41,11 +41,11 @@ macro_rules! args {
 /// A statement with its parameters numbered.
 struct Parsed {
     sql: String,
-    /// Names of `$1`, `$2`, ….
+    /// Names of `$1`, `$2`, and so on.
     parameters: Vec<&'static str>,
 }
 
-/// Numbers the parameters in the order in which they first appear. Texts in quotes and casts (`::`) are left alone.
+/// Numbers the parameters in the order in which they first appear. Quoted text and casts (`::`) are left alone.
 fn parse(text: &'static str, schema: &str) -> Parsed {
     let mut parsed = Parsed { sql: String::with_capacity(text.len() + 64), parameters: Vec::new() };
     let mut rest = text;
@@ -88,7 +88,7 @@ fn parse(text: &'static str, schema: &str) -> Parsed {
     parsed
 }
 
-/// A plan that is kept, and the names of its parameters in order.
+/// A saved plan, and the names of its parameters in order.
 #[derive(Clone)]
 struct Plan {
     plan: pg_sys::SPIPlanPtr,
@@ -104,13 +104,14 @@ thread_local! {
     static PLANS: RefCell<Plans> = RefCell::new(Plans { schema: String::new(), by_statement: HashMap::new() });
 }
 
-/// Access to the extension's tables: by statements, or directly (see [`super::table`]).
+/// Access to the extension's tables, through statements or directly (see [`super::table`]).
 pub struct Db<'c> {
     call: &'c Call,
     spi: RefCell<Option<Connection>>,
-    /// Whether the tables are distributed over other servers, so that only statements reach their rows.
+    /// Whether the tables are distributed over other servers, so that their rows can only be reached through
+    /// statements.
     pub(super) is_distributed: Cell<bool>,
-    /// Tables that were locked when the call began: until it ends, they are what their names say.
+    /// Tables locked at the start of the call: until it ends, their names keep referring to them.
     pub(super) locked: RefCell<Vec<(&'static CStr, Oid)>>,
 }
 
@@ -124,7 +125,7 @@ pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
     body(&Db { call, spi: RefCell::new(None), is_distributed: Cell::new(false), locked: RefCell::default() })
 }
 
-/// Puts the current memory context back: SPI leaves its own behind.
+/// Restores the current memory context, because SPI leaves its own behind.
 pub(super) struct SameMemory(pg_sys::MemoryContext);
 
 impl SameMemory {
@@ -146,26 +147,26 @@ impl Db<'_> {
         self.call.namespace
     }
 
-    /// Where a function's answer must live.
+    /// The memory context in which a function's result must live.
     pub(super) fn answer_memory(&self) -> pg_sys::MemoryContext {
         self.call.memory
     }
 
-    /// The role whose rights everything is written with.
+    /// The role whose permissions are used for all writing.
     pub(super) fn owner(&self) -> Oid {
         self.call.owner
     }
 
-    /// Runs a statement with a fresh snapshot: under READ COMMITTED it sees what committed before now,
-    /// also when the calling statement began earlier. Required after every lock.
+    /// Runs a statement with a fresh snapshot: under READ COMMITTED it sees everything committed before now, even if
+    /// the calling statement began earlier. Required after every lock.
     pub fn run(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
         self.execute(statement, args, |plan, values, nulls| {
-            // SAFETY: plan, values and null marks are as SPI wants them; see `execute`.
+            // SAFETY: plan, values and null flags have the form that SPI expects; see `execute`.
             unsafe { guard::SPI_execute_plan(plan, values, nulls, false, 0) }
         })
     }
 
-    /// Runs a query with the calling statement's snapshot, for readers; allowed on a standby.
+    /// Runs a query with the calling statement's snapshot, for readers; also allowed on a standby.
     pub fn read(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
         self.execute(statement, args, |plan, values, nulls| {
             // SAFETY: as in `run`.
@@ -173,8 +174,8 @@ impl Db<'_> {
         })
     }
 
-    /// Runs a query with the newest snapshot there is, under every isolation level: it shows what a fixed
-    /// snapshot misses.
+    /// Runs a query with the newest possible snapshot, whatever the isolation level: it shows what a fixed snapshot
+    /// misses.
     pub fn read_latest(&self, statement: &'static Statement, args: &[Arg]) -> Rows<'_> {
         self.execute(statement, args, |plan, values, nulls| {
             // SAFETY: as in `run`; the newest snapshot lives until the next one is taken.
@@ -185,14 +186,14 @@ impl Db<'_> {
         })
     }
 
-    /// Runs a query with the calling statement's snapshot and hands its rows to `body`, one by one, however many
-    /// they are. What `body` fetches of a row lives until the next.
+    /// Runs a query with the calling statement's snapshot and passes its rows to `body` one by one, regardless of their
+    /// number. Whatever `body` fetches from a row lives until the next row.
     pub fn each(&self, statement: &'static Statement, args: &[Arg], mut body: impl FnMut(&Row)) {
         const BATCH: i64 = 100;
         let _memory = self.spi();
         let (plan, values) = self.plan(statement, args);
         let (mut datums, nulls) = parameters(&values);
-        // SAFETY: as in `run`; the portal is closed by us alone, and the rows of a fetch live until they are freed.
+        // SAFETY: as in `run`; the portal is closed only here, and the rows of a fetch live until they are freed.
         unsafe {
             let portal = {
                 let _indexes = IndexesOnly::begin();
@@ -231,27 +232,28 @@ impl Db<'_> {
     }
 
     fn rows(&self) -> Rows<'_> {
-        // SAFETY: reads of globals that the SPI call before this one set.
+        // SAFETY: reads globals that were set by the preceding SPI call.
         unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, connection: PhantomData } }
     }
 
-    /// Opens the SPI connection with the first statement: a save that finds and writes its rows directly has none.
+    /// Opens the SPI connection for the first statement: a save that finds and writes its rows directly needs none.
     pub(super) fn spi(&self) -> SameMemory {
         let memory = SameMemory::begin();
         if self.spi.borrow().is_none() {
-            // SAFETY: undone by `drop`, or by the end of the transaction or subtransaction where an error unwinds.
+            // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
             unsafe { pg_sys::SPI_connect() };
             *self.spi.borrow_mut() = Some(Connection { search_path: PinnedSearchPath::begin() });
         }
         memory
     }
 
-    /// Runs `body` in a subtransaction; `None`, with everything it did undone, when it ran into the unique index
-    /// named. Any other error undoes it as well, and goes on its way.
+    /// Runs `body` in a subtransaction; if it violates the unique index named, everything it did is undone and the
+    /// result is `None`. Any other error also undoes it, and is passed on.
     pub fn undo_on_duplicate<R>(&self, index: &str, body: impl FnOnce() -> R) -> Option<R> {
-        // A connection that is opened inside would be left open at the subtransaction's end.
+        // A connection opened inside would be left open at the end of the subtransaction.
         let _memory = self.spi();
-        // SAFETY: the steps of PL/pgSQL's exception blocks (pl_exec.c): memory and resource owner are put back at each end.
+        // SAFETY: the steps of a PL/pgSQL exception block (pl_exec.c): memory context and resource owner are restored
+        // either way.
         unsafe {
             let context = pg_sys::CurrentMemoryContext;
             let resources = pg_sys::CurrentResourceOwner;
@@ -269,7 +271,7 @@ impl Db<'_> {
                     Some(result)
                 }
                 Err(panic) => {
-                    // Left open, it would be what the error aborts, in the place of the transaction around it.
+                    // If left open, it would be aborted by the error instead of the surrounding transaction.
                     leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
                     if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
                         resume_unwind(panic);
@@ -295,7 +297,7 @@ impl Db<'_> {
         let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid()).collect();
         let [begin, end] = guard::STATEMENT;
         let sql = CString::new(format!("{begin}{sql}{end}")).expect("our statements have no NUL");
-        // One plan for all parameters: they are ids and paths, and planning costs more than running.
+        // One plan for all parameters: they are ids and paths, and planning costs more than execution.
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
         // SAFETY: SPI is connected; the plan is kept until its schema changes.
         let plan = unsafe {
@@ -309,7 +311,7 @@ impl Db<'_> {
         plan
     }
 
-    /// Plans name their schema, so they are dropped together when the extension turns up in another.
+    /// Plans contain the name of their schema, so all are dropped when the extension is found in another one.
     fn kept_plan(&self, statement: &'static Statement) -> Option<Plan> {
         let schema = self.call.schema();
         let stale = PLANS.with_borrow_mut(|plans| {
@@ -320,7 +322,7 @@ impl Db<'_> {
             plans.by_statement.drain().map(|(_, plan)| plan).collect()
         });
         for Plan { plan, .. } in stale {
-            // SAFETY: nobody else has it, now that the map forgot it.
+            // SAFETY: nobody else uses it, since it has been removed from the map.
             unsafe { pg_sys::SPI_freeplan(plan) };
         }
         PLANS.with_borrow(|plans| plans.by_statement.get(&(statement as *const _)).cloned())
@@ -329,7 +331,7 @@ impl Db<'_> {
 
 impl Drop for Db<'_> {
     fn drop(&mut self) {
-        // Where an error unwinds, its transaction's end closes the connection.
+        // After an error, the connection is closed at the end of the transaction.
         if let (Some(Connection { search_path }), false) = (self.spi.take(), std::thread::panicking()) {
             let _memory = SameMemory::begin();
             drop(search_path);
@@ -348,15 +350,16 @@ fn in_order<'v>(names: &[&str], args: &[Arg<'v>]) -> Vec<Value<'v>> {
     names.iter().map(value).collect()
 }
 
-/// Values and null marks as SPI takes them.
+/// Values and null flags in the form that SPI expects.
 fn parameters(values: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
     let mark = |is_null| if is_null { b'n' } else { b' ' } as c_char;
     values.iter().map(|value| value.parts()).map(|(datum, is_null)| (datum, mark(is_null))).unzip()
 }
 
-/// Keeps the planner from sequential scans while it lives. A plan made while a table is small would stay with
-/// a scan when the table has grown a thousandfold within one transaction, before anything can analyze it. Where there is
-/// no index to use, the plan seems so dear then that Postgres would compile it, which takes longer than to run it.
+/// Prevents sequential scans while it exists. A plan made while a table is small would continue to use a sequential
+/// scan after the table has grown a thousandfold within one transaction, before it can be analyzed. If there is no
+/// usable index, the plan then seems so expensive that Postgres would JIT-compile it, which takes longer than running
+/// it.
 pub(super) struct IndexesOnly {
     seqscan: bool,
     jit: bool,
@@ -364,7 +367,7 @@ pub(super) struct IndexesOnly {
 
 impl IndexesOnly {
     pub(super) fn begin() -> Self {
-        // SAFETY: plain settings of this process, put back by `drop`.
+        // SAFETY: plain settings of this process, restored by `drop`.
         unsafe {
             let before = IndexesOnly { seqscan: pg_sys::enable_seqscan, jit: pg_sys::jit_enabled };
             (pg_sys::enable_seqscan, pg_sys::jit_enabled) = (false, false);
@@ -380,7 +383,7 @@ impl Drop for IndexesOnly {
     }
 }
 
-/// The rows a statement answered with.
+/// The rows returned by a statement.
 pub struct Rows<'d> {
     table: *mut pg_sys::SPITupleTable,
     count: usize,
@@ -388,7 +391,7 @@ pub struct Rows<'d> {
 }
 
 impl Rows<'_> {
-    /// Whether no row was returned, or affected where the statement returns none.
+    /// Whether no row was returned, or affected if the statement returns none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -403,7 +406,7 @@ impl Rows<'_> {
         self.iter().next()
     }
 
-    /// The row of a statement that always answers with one.
+    /// The row of a statement that always returns one.
     pub fn one(&self) -> Row<'_> {
         self.first().expect("the statement answers with a row")
     }

@@ -1,10 +1,10 @@
-//! Rows found and written without a query, by the whole key of a unique index.
+//! Rows found and written without a query, using the complete key of a unique index.
 //!
-//! A save finds three to five rows and writes two. As queries they took half of its time, most of it for starting and
-//! ending the executor. Foreign keys' own checks are moving to such look-ups in Postgres for the same reason.
+//! A save finds three to five rows and writes two. As queries, they took half of its time, most of it for starting and
+//! ending the executor. Postgres itself is moving foreign-key checks to such lookups for the same reason.
 //!
-//! A table is locked before its name is taken for granted, and before any of its indexes is looked at: maintenance
-//! locks in that order too. Locks of tables stay until the transaction ends, those of indexes go with their use.
+//! A table is locked before its name is relied upon, and before any of its indexes is examined: maintenance commands
+//! lock in that order, too. Table locks are held until the transaction ends, index locks only while the index is used.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -34,17 +34,17 @@ impl Use {
     }
 }
 
-/// An index with the query that finds the same row.
+/// An index, together with a query that finds the same row.
 pub struct Lookup {
     table: &'static CStr,
     index: &'static CStr,
-    /// The index's columns in their order, as the query names them.
+    /// The index's columns in order, with the names used in the query.
     key: &'static [&'static str],
     query: Statement,
 }
 
 impl Lookup {
-    /// `index` is the name of a unique btree index of `table`; `query` selects `*` of the table by `key`, the index's
+    /// `index` is the name of a unique btree index of `table`; `query` selects `*` from the table by `key`, the index's
     /// columns in order.
     pub const fn new(
         table: &'static CStr,
@@ -57,8 +57,9 @@ impl Lookup {
 }
 
 impl Db<'_> {
-    /// Locks tables as a call will use them. To be done before advisory locks are waited for: who waits for a table
-    /// then holds nothing that others of its kind wait for, so that maintenance in between cannot make them deadlock.
+    /// Locks tables for the way a call will use them. Must be done before waiting for advisory locks: a call that waits
+    /// for a table then holds nothing that other such calls wait for, so that maintenance commands in between cannot
+    /// cause a deadlock.
     pub fn lock_tables(&self, tables: &[(&'static CStr, Use)]) -> Result<(), Error> {
         for &(name, how) in tables {
             let oid = self.lock_table(name, how.lock_mode())?;
@@ -67,7 +68,7 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// A table that is, or will be, locked until the transaction ends.
+    /// A table that is locked until the transaction ends, by this call if it is not already.
     fn table(&self, name: &CStr, how: Use) -> Result<pg_sys::Oid, Error> {
         let locked = self.locked.borrow().iter().find(|(known, _)| *known == name).map(|(_, oid)| *oid);
         locked.map_or_else(|| self.lock_table(name, how.lock_mode()), Ok)
@@ -78,8 +79,8 @@ impl Db<'_> {
         if self.is_distributed.get() { Ok(self.query_row(lookup, key)) } else { self.probe(lookup, key) }
     }
 
-    /// Finds the row that all others belong to. Where the table on this server does not have it but a query does, the
-    /// tables are distributed over other servers, and this connection finds and writes by queries from now on.
+    /// Finds the row that all others belong to. If the table on this server does not contain it but a query finds it,
+    /// the tables are distributed over other servers, and this connection uses queries to find and write from now on.
     pub fn look_up_root(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
         if let Some(row) = self.probe(lookup, key)? {
             return Ok(Some(row));
@@ -91,19 +92,19 @@ impl Db<'_> {
 
     fn query_row(&self, lookup: &'static Lookup, key: &[Arg]) -> Option<Row<'_>> {
         let rows = self.read(&lookup.query, key);
-        // The row outlives the query's answer.
+        // The row must outlive the query's result.
         rows.first().map(|row| row.copied())
     }
 
     fn probe(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
         let oid = self.table(lookup.table, Use::Read)?;
-        // SAFETY: the table is locked, so it stays what it is, and so does an index of its that was found valid: also
-        // REINDEX CONCURRENTLY waits for the users of the table before it drops one.
+        // SAFETY: the table is locked, so it does not change, nor does an index that was found valid: even REINDEX
+        // CONCURRENTLY waits for the users of the table before dropping an index.
         unsafe {
             let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
             match index_named(self.namespace(), table, lookup.index) {
                 Some(index) if (*(*index).rd_index).indcheckxmin => {
-                    // It is too new for some snapshots; the planner knows for which.
+                    // It is too new for some snapshots; the planner knows which ones.
                     pg_sys::index_close(index, pg_sys::AccessShareLock as _);
                     pg_sys::table_close(table, pg_sys::NoLock as _);
                     Ok(self.query_row(lookup, key))
@@ -123,9 +124,9 @@ impl Db<'_> {
         }
     }
 
-    /// Locks a table by its name, until the transaction ends; its oid.
+    /// Locks a table by name until the transaction ends; returns its OID.
     pub(super) fn lock_table(&self, name: &CStr, mode: pg_sys::LOCKMODE) -> Result<pg_sys::Oid, Error> {
-        // SAFETY: a name and an oid, whatever they are of.
+        // SAFETY: a name and an OID, which need not exist.
         let named = || unsafe { pg_sys::get_relname_relid(name.as_ptr(), self.namespace()) };
         // SAFETY: a plain read of a global.
         let messages = || unsafe { pg_sys::SharedInvalidMessageCounter };
@@ -135,9 +136,9 @@ impl Db<'_> {
             if oid == pg_sys::InvalidOid {
                 return Err(Error::Missing { kind: "table", name: name.to_string_lossy().into_owned() });
             }
-            // SAFETY: locking an oid is safe even where no such table is any more.
+            // SAFETY: locking an OID is safe even if the table no longer exists.
             unsafe { pg_sys::LockRelationOid(oid, mode) };
-            // Waiting for the lock may have shown that the name is another table's by now.
+            // While waiting for the lock, the name may have become that of another table.
             if messages() == before || named() == oid {
                 return Ok(oid);
             }
@@ -151,7 +152,7 @@ pub(super) fn missing_index(name: &CStr) -> Error {
     Error::Missing { kind: "valid index", name: name.to_string_lossy().into_owned() }
 }
 
-/// The index of an open table that has this name and may be read.
+/// The index of an open table that has this name and may be used.
 ///
 /// # Safety
 /// The table must be open and locked.
@@ -169,7 +170,7 @@ pub(super) unsafe fn index_named(
                 return None;
             }
             let index = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as _);
-            // Locking it may have shown that another has the name by now.
+            // While waiting for the lock, the name may have become that of another index.
             let is_it = pg_sys::SharedInvalidMessageCounter == before
                 || pg_sys::get_relname_relid(name.as_ptr(), namespace) == oid;
             if index.is_null() {
@@ -187,7 +188,7 @@ pub(super) unsafe fn index_named(
     }
 }
 
-/// A copy of the row whose index columns are equal to `key`.
+/// A copy of the row whose index columns equal `key`.
 unsafe fn probe_index(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
@@ -196,7 +197,7 @@ unsafe fn probe_index(
 ) -> Option<pg_sys::HeapTuple> {
     const MOST_COLUMNS: usize = 3;
     assert!(columns.len() <= MOST_COLUMNS, "{} columns", columns.len());
-    // SAFETY: table and index are open and belong together; conditions and slot live as long as the scan.
+    // SAFETY: the table and the index are open and belong together; conditions and slot live as long as the scan.
     unsafe {
         let mut conditions = equal_to::<MOST_COLUMNS>(columns, key);
         let snapshot = pg_sys::GetActiveSnapshot();
@@ -206,9 +207,9 @@ unsafe fn probe_index(
     }
 }
 
-/// Conditions of a scan: the index's first columns are equal to those of `key` with the names of `columns`.
+/// Conditions of a scan: the index's first columns equal the values in `key` that have the names in `columns`.
 pub(super) unsafe fn equal_to<const COLUMNS: usize>(columns: &[&str], key: &[Arg]) -> [pg_sys::ScanKeyData; COLUMNS] {
-    // SAFETY: a zeroed key is what ScanKeyEntryInitialize starts from; the functions compare values of these types.
+    // SAFETY: ScanKeyEntryInitialize starts from a zeroed key; the functions compare values of these types.
     unsafe {
         let mut conditions: [pg_sys::ScanKeyData; COLUMNS] = core::mem::zeroed();
         for (i, (condition, column)) in conditions.iter_mut().zip(columns).enumerate() {
@@ -224,7 +225,7 @@ pub(super) unsafe fn equal_to<const COLUMNS: usize>(columns: &[&str], key: &[Arg
     }
 }
 
-/// `conditions` must live as long as the scan does.
+/// `conditions` must live as long as the scan.
 pub(super) unsafe fn begin_scan(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
@@ -232,7 +233,7 @@ pub(super) unsafe fn begin_scan(
     conditions: &mut [pg_sys::ScanKeyData],
 ) -> pg_sys::IndexScanDesc {
     let count = conditions.len() as _;
-    // SAFETY: by the caller.
+    // SAFETY: ensured by the caller.
     unsafe {
         #[cfg(not(feature = "pg18"))]
         let scan = pg_sys::index_beginscan(table, index, snapshot, count, 0);
@@ -243,7 +244,7 @@ pub(super) unsafe fn begin_scan(
     }
 }
 
-/// The function and the collation by which an index of ours compares values of a type.
+/// The function and the collation by which the extension's indexes compare values of a type.
 fn equality(value_type: pg_sys::Oid) -> (pg_sys::RegProcedure, pg_sys::Oid) {
     match value_type {
         pg_sys::UUIDOID => (pg_sys::F_UUID_EQ.into(), pg_sys::InvalidOid),
@@ -255,26 +256,27 @@ fn equality(value_type: pg_sys::Oid) -> (pg_sys::RegProcedure, pg_sys::Oid) {
 
 /// A table whose rows are written directly.
 ///
-/// That leaves out what the executor does besides: it fires no triggers, applies no rules and no row level security,
-/// fills no generated columns. A table that has any of these but our own gets no writer.
+/// This skips the other work of the executor: it fires no triggers, applies no rules and no row-level security, and
+/// computes no generated columns. A table that has any of these apart from the extension's own gets no writer.
 pub struct Writer {
     table: pg_sys::Relation,
     indexes: [&'static CStr; 3],
 }
 
-/// What may be attached to a table that is written directly, because the writer does it itself or need not.
+/// What may be attached to a table that is written directly, because the writer does its work or need not.
 pub struct Allowed {
-    /// Name of the trigger whose work the writer does itself.
+    /// Name of the trigger whose work is done by the writer.
     pub trigger: Option<&'static CStr>,
-    /// The column whose foreign key need not be checked because an update leaves it alone.
+    /// The column whose foreign key need not be checked because updates leave it unchanged.
     pub foreign_key: Option<&'static str>,
-    /// The extension's own indexes. Others may run code of users, which must not find what a caller put into its path.
+    /// The extension's own indexes. Others may run users' code, which must not see what a caller has put into its
+    /// search path.
     pub indexes: [&'static CStr; 3],
 }
 
 impl Writer {
-    /// For rows that are added, with values for all of `columns`, names and types in the table's order. `None` where only
-    /// the executor can write as the table's owner wants.
+    /// For rows to be inserted, with values for all `columns`, whose names and types are in the table's order. `None`
+    /// if only the executor can write as the table's owner intends.
     pub fn of_inserts(
         db: &Db,
         name: &CStr,
@@ -284,7 +286,7 @@ impl Writer {
         Self::open(db, name, pg_sys::CmdType::CMD_INSERT, columns, allowed)
     }
 
-    /// The same for rows that are updated.
+    /// The same for rows to be updated.
     pub fn of_updates(
         db: &Db,
         name: &CStr,
@@ -305,24 +307,24 @@ impl Writer {
             return Ok(None);
         }
         let oid = db.table(name, Use::Write)?;
-        // SAFETY: the table is locked until the transaction ends; the reference goes with the writer.
+        // SAFETY: the table is locked until the transaction ends; the reference is released with the writer.
         unsafe {
             let writer = Writer { table: pg_sys::table_open(oid, pg_sys::NoLock as _), indexes: allowed.indexes };
             let can_write = is_plain(writer.table, db.owner())
                 && has_columns(writer.table, columns)
                 && has_only_triggers(writer.table, command, allowed);
             if can_write {
-                // 55000 where a publication cannot tell which row it was.
+                // 55000 if a publication could not identify the row.
                 pg_sys::CheckCmdReplicaIdentity(writer.table, command);
             }
             Ok(can_write.then_some(writer))
         }
     }
 
-    /// Writes a row with values in the order of the table's columns.
+    /// Inserts a row with values in the order of the table's columns.
     pub fn insert(&self, values: &[Value]) {
         let (mut datums, mut nulls): (Vec<_>, Vec<_>) = values.iter().map(|value| value.parts()).unzip();
-        // SAFETY: `open` compared the columns' number and types; the tuple lives until the indexes have it.
+        // SAFETY: `open` checked the number and types of the columns; the tuple lives until it is in the indexes.
         unsafe {
             let tuple = pg_sys::heap_form_tuple((*self.table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
             let executor = Executor::begin(self.table, tuple);
@@ -335,11 +337,11 @@ impl Writer {
         }
     }
 
-    /// Writes a new version of `row` with some columns changed. Waits for a transaction that is changing it; whether it
-    /// was still the row that was read. `row` must be a row of this table, [`Row::is_in_table`].
+    /// Writes a new version of `row` with some columns changed. Waits for a transaction that is changing it; returns
+    /// whether it was still the row that was read. `row` must be a row of this table, [`Row::is_in_table`].
     pub fn update(&self, row: &Row, columns: &[Arg]) -> bool {
         let (old, table) = row.in_table().expect("the row was read from its table");
-        // SAFETY: `open` compared the columns; old and new tuple live until the indexes have the new one.
+        // SAFETY: `open` checked the columns; the old and the new tuple live until the new one is in the indexes.
         unsafe {
             assert_eq!((*table).rd_id, (*self.table).rd_id, "the row's table");
             let desc = (*self.table).rd_att;
@@ -379,7 +381,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // SAFETY: opened by `open`. The lock stays until the transaction ends.
+            // SAFETY: opened by `open`. The lock remains until the transaction ends.
             unsafe { pg_sys::table_close(self.table, pg_sys::NoLock as _) };
         }
     }
@@ -388,23 +390,23 @@ impl Drop for Writer {
 /// Which indexes need an entry for a new row version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IndexEntries {
-    /// All, for a row that is new.
+    /// All, for a new row.
     New,
-    /// All, for a row version that could not stay on its page or changed what is indexed.
+    /// All, for a row version that did not fit on its page or changed an indexed column.
     Moved,
-    /// Those alone that sum up pages (BRIN), from Postgres 16 on.
+    /// Only summarizing indexes (BRIN), as of Postgres 16.
     #[cfg_attr(feature = "pg15", allow(dead_code))]
     Summarizing,
     None,
 }
 
-/// Updates the row at `old` if it is as it was read, waiting for a transaction that has it in hand.
+/// Updates the row at `old` if it has not changed since it was read, waiting for any transaction that is changing it.
 unsafe fn heap_update(
     table: pg_sys::Relation,
     old: pg_sys::ItemPointer,
     new: pg_sys::HeapTuple,
 ) -> (pg_sys::TM_Result::Type, IndexEntries) {
-    // SAFETY: by the caller: an open table, the place of one of its rows, and a tuple of its form.
+    // SAFETY: ensured by the caller: an open table, the location of one of its rows, and a tuple with its descriptor.
     unsafe {
         let command = pg_sys::GetCurrentCommandId(true);
         let mut failure = MaybeUninit::<pg_sys::TM_FailureData>::zeroed();
@@ -449,7 +451,7 @@ unsafe fn heap_update(
     }
 }
 
-/// What the executor's functions want to be given a row with.
+/// The structures in which the executor's functions expect to receive a row.
 struct Executor {
     state: *mut pg_sys::EState,
     relation: *mut pg_sys::ResultRelInfo,
@@ -458,7 +460,8 @@ struct Executor {
 
 impl Executor {
     unsafe fn begin(table: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> Self {
-        // SAFETY: all of it lives in the state's memory, and goes with `end` or with the transaction.
+        // SAFETY: everything lives in the state's memory context, and is freed by `end` or at the end of the
+        // transaction.
         unsafe {
             let state = pg_sys::CreateExecutorState();
             let before = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
@@ -471,15 +474,15 @@ impl Executor {
         }
     }
 
-    /// Raises an error where a NOT NULL or CHECK constraint does not hold.
+    /// Raises an error if a NOT NULL or CHECK constraint is violated.
     unsafe fn check_constraints(&self) {
         let _search_path = PinnedSearchPath::begin();
-        // SAFETY: as begun.
+        // SAFETY: set up by `begin`.
         unsafe { guard::ExecConstraints(self.relation, self.slot, self.state) };
     }
 
     unsafe fn insert_index_entries(&self, entries: IndexEntries, own: &[&CStr]) {
-        // SAFETY: as begun; the heap has the tuple, and wrote into it where it lies.
+        // SAFETY: set up by `begin`; the tuple is in the heap, which set its location.
         unsafe {
             (*self.slot).tts_tid = (*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_self;
             pg_sys::ExecOpenIndices(self.relation, false);
@@ -511,7 +514,7 @@ impl Executor {
     }
 
     unsafe fn end(self) {
-        // SAFETY: begun here.
+        // SAFETY: set up by `begin`.
         unsafe {
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
             pg_sys::FreeExecutorState(self.state);
@@ -519,9 +522,9 @@ impl Executor {
     }
 }
 
-/// Whether a row may break a constraint: there is a CHECK, or a column that must not be NULL is.
+/// Whether a row may violate a constraint: there is a CHECK constraint, or a NOT NULL column is null.
 unsafe fn needs_check(table: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> bool {
-    // SAFETY: the table is open, and the tuple of its form.
+    // SAFETY: the table is open, and the tuple has its descriptor.
     unsafe {
         let desc = (*table).rd_att;
         let constraints = (*desc).constr;
@@ -532,7 +535,8 @@ unsafe fn needs_check(table: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> bool
     }
 }
 
-/// An ordinary table of the extension's owner, without rules, policies that bind the owner, or generated columns.
+/// Whether it is an ordinary table of the extension's owner, without rules, policies that apply to the owner, or
+/// generated columns.
 unsafe fn is_plain(table: pg_sys::Relation, owner: pg_sys::Oid) -> bool {
     // SAFETY: the table is open.
     unsafe {
@@ -556,7 +560,7 @@ fn has_generated(constraints: &pg_sys::TupleConstr) -> bool {
     constraints.has_generated_stored
 }
 
-/// Whether the table has these very columns. Between an upgrade of the library and one of the schema it may not.
+/// Whether the table has exactly these columns. Between upgrades of the library and of the schema it may not.
 unsafe fn has_columns(table: pg_sys::Relation, columns: &[(&str, pg_sys::Oid)]) -> bool {
     // SAFETY: the table is open.
     unsafe {
@@ -568,11 +572,11 @@ unsafe fn has_columns(table: pg_sys::Relation, columns: &[(&str, pg_sys::Oid)]) 
     }
 }
 
-/// Whether no trigger would fire but those that are allowed.
+/// Whether only the allowed triggers would fire.
 unsafe fn has_only_triggers(table: pg_sys::Relation, command: pg_sys::CmdType::Type, allowed: &Allowed) -> bool {
     let is_insert = command == pg_sys::CmdType::CMD_INSERT;
     let event = if is_insert { pg_sys::TRIGGER_TYPE_INSERT } else { pg_sys::TRIGGER_TYPE_UPDATE } as i16;
-    // SAFETY: the table is open, and with it its triggers' description.
+    // SAFETY: the table is open, and so is its trigger descriptor.
     unsafe {
         let description = (*table).trigdesc;
         if description.is_null() {
@@ -590,9 +594,9 @@ unsafe fn has_only_triggers(table: pg_sys::Relation, command: pg_sys::CmdType::T
     }
 }
 
-/// Whether a trigger belongs to a foreign key of this one column.
+/// Whether a trigger belongs to a foreign key on just this column.
 unsafe fn is_foreign_key_of(table: pg_sys::Relation, trigger: &pg_sys::Trigger, column: &str) -> bool {
-    // SAFETY: the list is the relation cache's own, of nodes of this kind.
+    // SAFETY: the list belongs to the relation cache, and has nodes of this kind.
     unsafe {
         let keys = pgrx::PgList::<pg_sys::ForeignKeyCacheInfo>::from_pg(pg_sys::RelationGetFKeyList(table));
         keys.iter_ptr().any(|key| {

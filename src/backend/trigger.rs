@@ -1,4 +1,4 @@
-//! Calls of trigger functions: the rows they are given and the row they answer with.
+//! Calls of trigger functions: the rows passed to them and the row they return.
 
 use core::ffi::CStr;
 
@@ -17,16 +17,16 @@ pub enum Event {
     Delete,
 }
 
-/// A call for one row of a view of the extension's.
+/// A call for one row of a view of the extension.
 pub struct Trigger<'c> {
     call: &'c Call,
     data: &'c pg_sys::TriggerData,
 }
 
 impl<'c> Trigger<'c> {
-    /// 22023 when the function is not called by an `INSTEAD OF` row trigger for this event on the view named.
+    /// 22023 if the function is not called by an `INSTEAD OF` row trigger for this event on the view named.
     pub fn instead_of(call: &'c Call, event: Event, view: &CStr) -> Result<Self, Error> {
-        // SAFETY: a trigger's data live as long as its call, and have an open relation.
+        // SAFETY: trigger data lives as long as the call, and its relation is open.
         let data = unsafe { trigger_data(call.fcinfo) }.filter(|data| {
             let wanted = pg_sys::TRIGGER_EVENT_INSTEAD | pg_sys::TRIGGER_EVENT_ROW | event.code();
             data.tg_event & (pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK)
@@ -37,25 +37,25 @@ impl<'c> Trigger<'c> {
         Ok(Trigger { call, data: data.ok_or_else(misused)? })
     }
 
-    /// The row before an `UPDATE`, or the one to `DELETE`; the new one of an `INSERT`.
+    /// The old row of an `UPDATE` or `DELETE`; the new row of an `INSERT`.
     pub fn row(&self) -> Row<'_> {
-        // SAFETY: a row trigger has a row, of its relation's form.
+        // SAFETY: a row trigger has a row, which matches its relation's descriptor.
         unsafe { Row::borrowed(self.data.tg_trigtuple, (*self.data.tg_relation).rd_att) }
     }
 
-    /// The row after an `UPDATE`.
+    /// The new row of an `UPDATE`.
     pub fn updated_row(&self) -> Row<'_> {
-        // SAFETY: an UPDATE's row trigger has this row as well.
+        // SAFETY: a row trigger for UPDATE has this row as well.
         unsafe { Row::borrowed(self.data.tg_newtuple, (*self.data.tg_relation).rd_att) }
     }
 
-    /// Answers with a row of the trigger's view.
+    /// Returns a row of the trigger's view.
     pub fn answer(&self, columns: &[Value]) -> Answer {
-        // SAFETY: the view's own description.
+        // SAFETY: the view's own descriptor.
         unsafe { self.call.tuple((*self.data.tg_relation).rd_att, columns) }
     }
 
-    /// Answers with the row it was called for, as it was.
+    /// Returns the row it was called for, unchanged.
     pub fn same_row(&self) -> Answer {
         Answer(pg_sys::Datum::from(self.data.tg_trigtuple))
     }
@@ -75,7 +75,7 @@ fn misused() -> Error {
     Error::Invalid("this function is called by the extension's own triggers only".to_owned())
 }
 
-/// What a trigger function is called with; `None` when it is not called by a trigger.
+/// The trigger data of a call; `None` if the function is not called by a trigger.
 unsafe fn trigger_data<'c>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'c pg_sys::TriggerData> {
     // SAFETY: the context of a call by a trigger is its data (CALLED_AS_TRIGGER in trigger.h).
     unsafe {
@@ -93,12 +93,13 @@ unsafe fn is_relation(relation: pg_sys::Relation, namespace: pg_sys::Oid, name: 
     }
 }
 
-/// Body of a `BEFORE INSERT` row trigger: puts the id of the inserting transaction into an `xid8` column, unless it is
-/// there. 22023 when it is called by anything else.
+/// Body of a `BEFORE INSERT` row trigger: stores the id of the inserting transaction in an `xid8` column, unless it is
+/// already there. 22023 if it is called in any other way.
 pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
     const EVENT: u32 = pg_sys::TRIGGER_EVENT_BEFORE | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_INSERT;
     const MASK: u32 = pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK;
-    // SAFETY: a row trigger has a row, of its relation's form; the column's type is compared before it is written.
+    // SAFETY: a row trigger has a row, which matches its relation's descriptor; the column's type is checked before
+    // writing.
     unsafe {
         let data = trigger_data(call.fcinfo).filter(|data| data.tg_event & MASK == EVENT).ok_or_else(misused)?;
         let (row, desc) = (data.tg_trigtuple, (*data.tg_relation).rd_att);
@@ -118,7 +119,7 @@ pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
 }
 
 impl Call {
-    /// 22023 when the function is not called by a trigger.
+    /// 22023 if the function is not called by a trigger.
     pub fn as_trigger(&self) -> Result<(), Error> {
         // SAFETY: the call's own data.
         unsafe { trigger_data(self.fcinfo) }.map(|_| ()).ok_or_else(misused)

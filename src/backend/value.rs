@@ -1,4 +1,4 @@
-//! Values on their way into statements, rows and answers, and the types they may have on their way out.
+//! Values passed to statements, rows and results, and the types in which they can be read back.
 
 use core::marker::PhantomData;
 
@@ -8,13 +8,13 @@ use pgrx::{FromDatum, IntoDatum, Uuid};
 
 use super::Bytes;
 
-/// Microseconds since 2000-01-01 00:00 UTC, Postgres' own `timestamptz`.
+/// Microseconds since 2000-01-01 00:00 UTC, the representation of `timestamptz` in Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
-/// A typed value that statements take as a parameter and rows as a column; `NULL` has a type, too.
+/// A typed value, used as a parameter of a statement or a column of a row; `NULL` has a type, too.
 ///
-/// It lives as long as what it is part of; one that is made of Rust's data, in the current memory of Postgres.
+/// It lives as long as the object it is part of; a value created from Rust data lives in the current memory context.
 #[derive(Clone, Copy)]
 pub struct Value<'v> {
     oid: Oid,
@@ -44,7 +44,7 @@ impl Value<'_> {
         Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)), lifetime: PhantomData }
     }
 
-    /// The value with its null mark.
+    /// The datum and its null flag.
     pub(super) fn parts(self) -> (pg_sys::Datum, bool) {
         (self.datum.unwrap_or(pg_sys::Datum::null()), self.datum.is_none())
     }
@@ -79,7 +79,8 @@ value_from! {
     Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
 }
 
-/// What a column can be read as. A column of another type is an error, because its bytes would be garbage.
+/// A type that a column can be read as. Reading a column of another type is an error, because its bytes would be
+/// garbage.
 pub trait Column<'r>: Sized {
     const TYPE: Oid;
 
@@ -128,7 +129,7 @@ impl<'r> Column<'r> for Bytes<'r> {
     }
 }
 
-/// The type of a table's column that is read as a `T`.
+/// The type of a table column that is read as a `T`.
 pub const fn column_type<'r, T: Column<'r>>() -> Oid {
     T::TYPE
 }

@@ -1,19 +1,19 @@
-//! Compression contexts that a backend keeps: making one costs more than compressing what an autosave changed.
+//! Compression contexts kept by a backend: creating one costs more than compressing the changes of an autosave.
 //!
-//! Frames carry neither magic number, content size nor checksum: the row beside them says what they are, how long
-//! their content is and what it hashes to.
+//! Frames contain neither magic number, content size nor checksum: the row they are stored in records what they are,
+//! how long their content is and what it hashes to.
 
 use std::cell::RefCell;
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat, ResetDirective, compress_bound};
 
-/// Level 3, zstd's default. 6 stores 13 % less of an editing session and takes twice as long.
+/// Level 3 is zstd's default. Level 6 stores an editing session in 13 % less space but takes twice as long.
 const LEVEL: i32 = 3;
 
-/// Contents above this size are searched for matches farther away than the level's own window.
+/// Contents larger than this are searched for matches beyond the level's own window.
 const LONG_DISTANCE: usize = 1 << 20;
 
-/// The window's limits in powers of two; matches beyond the largest are not found.
+/// Limits of the window size as powers of two; matches beyond the largest are not found.
 const WINDOW: core::ops::RangeInclusive<u32> = 10..=29;
 
 thread_local! {
@@ -21,17 +21,17 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
-/// Lets go of the contexts.
+/// Frees the contexts.
 pub fn forget_contexts() {
     COMPRESSOR.take();
     DECOMPRESSOR.take();
 }
 
-/// Compresses `content` with `prefix` as what came before it.
+/// Compresses `content`, using `prefix` as the data that precedes it.
 pub fn compress(prefix: &[u8], content: &[u8]) -> Vec<u8> {
     let reach = prefix.len() + content.len();
     if reach > LONG_DISTANCE {
-        // Its tables take tens of megabytes: no session keeps them.
+        // Its tables take tens of megabytes, so no session keeps them.
         return compress_with(&mut CCtx::create(), prefix, content, Some(reach)).unwrap_or_else(fail);
     }
     COMPRESSOR.with_borrow_mut(|slot| {
@@ -47,7 +47,7 @@ fn fail(code: usize) -> Vec<u8> {
     panic!("zstd: {}", zstd::zstd_safe::get_error_name(code))
 }
 
-/// `far` is the distance that matches are searched within, where it is longer than the level's own window.
+/// `far` is the distance within which matches are searched, if it is longer than the level's own window.
 fn compress_with(context: &mut CCtx, prefix: &[u8], content: &[u8], far: Option<usize>) -> Result<Vec<u8>, usize> {
     let mut frame: Vec<u8> = Vec::with_capacity(compress_bound(content.len()));
     let parameters = [
@@ -65,7 +65,7 @@ fn compress_with(context: &mut CCtx, prefix: &[u8], content: &[u8], far: Option<
         context.set_parameter(CParameter::WindowLog(window))?;
     }
     if !prefix.is_empty() {
-        // SAFETY: the context forgets the prefix with the frame it is for, before this function ends; where compressing
+        // SAFETY: the context forgets the prefix after the frame it is for, before this function ends; if compression
         // fails, the context is dropped.
         context.ref_prefix(unsafe { core::mem::transmute::<&[u8], &'static [u8]>(prefix) })?;
     }
@@ -74,7 +74,7 @@ fn compress_with(context: &mut CCtx, prefix: &[u8], content: &[u8], far: Option<
     Ok(frame)
 }
 
-/// Decompresses frames of `size` bytes in all; `None` when they are damaged or longer. Never allocates more.
+/// Decompresses frames with a total size of `size` bytes; `None` if they are damaged or longer. Never allocates more.
 pub fn decompress(prefix: &[u8], frames: &[u8], size: usize) -> Option<Vec<u8>> {
     DECOMPRESSOR.with_borrow_mut(|slot| {
         let context = slot.get_or_insert_with(DCtx::create);
@@ -89,7 +89,7 @@ pub fn decompress(prefix: &[u8], frames: &[u8], size: usize) -> Option<Vec<u8>> 
             }
             context.decompress(&mut content, frames)
         })();
-        // Lets go of a prefix that no frame consumed.
+        // Discards a prefix that no frame consumed.
         if result.is_err() || context.reset(ResetDirective::SessionAndParameters).is_err() {
             *slot = None;
         }

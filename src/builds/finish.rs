@@ -17,11 +17,11 @@ pub struct Ended<'a> {
     /// `deployed`, `failed` or `abandoned`.
     pub status: &'a str,
     pub error: Option<&'a str>,
-    /// Milliseconds of build, install and deploy, as far as the worker measured them.
+    /// Milliseconds of build, install and deploy, as far as measured by the worker.
     pub durations: Option<[Option<i64>; 3]>,
 }
 
-/// Closes a build and its open AI-time sessions; the build's row.
+/// Closes a build and its open AI-time sessions; returns the build's row.
 pub fn end(exclusive: &Exclusive, build_id: &str, ended: &Ended) -> Answer {
     static END: Statement = Statement::new(
         "WITH sessions AS (
@@ -79,7 +79,7 @@ fn fail_project_build(
                     Ok(end(exclusive, &build_id, &Ended { status: "failed", error, durations: None }))
                 }
                 "deployed" => Err(build.ended(project)),
-                // Failed already, or abandoned for a newer build: there is nothing left to fail.
+                // Already failed, or abandoned in favor of a newer build: there is nothing left to fail.
                 _ => {
                     let rows = exclusive.db.run(&ROW, &args! { project, build_id: build_id.as_str() });
                     Ok(rows.one().composite(exclusive.db, "b"))

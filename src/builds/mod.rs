@@ -1,4 +1,4 @@
-//! Builds: attempts that become a version only by succeeding.
+//! Builds: attempts that become a version only when they succeed.
 
 mod ai_time;
 mod finish;
@@ -28,7 +28,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// The build of a project held still; PT404 when there is none with that id.
+    /// A build of a project that is locked exclusively; PT404 if there is none with that id.
     pub fn find(exclusive: &Exclusive, build_id: &str) -> Result<Build, Error> {
         static BUILD: Statement = Statement::new(
             "SELECT build_id, version_id, status, user_id, prompt, framework
@@ -48,14 +48,14 @@ impl Build {
         })
     }
 
-    /// The conflict of asking something of a build that is over.
+    /// The conflict reported when a call requires an active build but the build has ended.
     pub fn ended(&self, project: Uuid) -> Error {
         Error::BuildEnded { project, build: self.build_id.clone(), status: self.status.clone() }
     }
 }
 
-/// The id of a build, session or version as it is stored: upper case. What is no ULID is not refused here, it
-/// will not be found.
+/// The id of a build, session or version as stored, in upper case. A value that is not a ULID is not rejected here; it
+/// simply will not be found.
 pub fn id_argument(value: Option<&str>, name: &str) -> Result<String, Error> {
     let text = input::required(value, name)?;
     Ok(id::ulid::parse(text).map_or_else(|| abridged(text), |ulid| ulid.to_string()))

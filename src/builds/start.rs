@@ -15,7 +15,7 @@ use crate::{id, input};
 pub const MAX_FRAMEWORK_BYTES: usize = 100;
 pub const MAX_PROMPT_BYTES: usize = 1024 * 1024;
 
-/// What every build's first AI-time session is for.
+/// Purpose of the first AI-time session of every build.
 pub const MAIN_BUILD: &str = "main_build";
 
 pub struct NewBuild<'a> {
@@ -27,14 +27,14 @@ pub struct NewBuild<'a> {
     pub now: Timestamp,
 }
 
-/// The IDs of a build, as `create_complete_project` and `start_project_build` answer.
+/// The IDs of a build, as returned by `create_complete_project` and `start_project_build`.
 pub struct Started {
     pub project: Uuid,
     pub version_id: String,
     pub build_id: String,
     pub metrics_id: i64,
     pub session_id: String,
-    /// False where an earlier call's IDs are given back.
+    /// False if the IDs are those of an earlier call.
     pub created: bool,
 }
 
@@ -54,7 +54,8 @@ impl Started {
     }
 }
 
-/// Records a build, its AI-time session and the project's state. It makes no version: that id is reserved.
+/// Records a build, its AI-time session and the state of the project. It creates no version, but reserves the version's
+/// id.
 pub fn begin(db: &Db, new: &NewBuild) -> Started {
     static BEGIN: Statement = Statement::new(
         "WITH build AS (
@@ -93,7 +94,7 @@ pub fn begin(db: &Db, new: &NewBuild) -> Started {
     Started { project, metrics_id, version_id, build_id, session_id, created: true }
 }
 
-/// Makes way for a new build: abandons the active one if that may be.
+/// Makes way for a new build: abandons the active one if that is allowed.
 fn abandon_active(exclusive: &Exclusive, supersede: bool) -> Result<(), Error> {
     static ACTIVE: Statement = Statement::new(
         "SELECT build_id, started_at

@@ -1,8 +1,9 @@
-//! Contents that others stand on, kept by a backend from one call to the next: decoding them again would cost more
-//! than all the rest of a save.
+//! Contents that others stand on, kept by a backend from one call to the next: decoding them again would cost more than
+//! the entire rest of a save.
 //!
-//! An entry is known by file, version and hash, all from rows its user may read, and holds as long as the rows it was
-//! decoded from are what they were: nothing may come to stand on what was damaged, or saved anew after a rollback.
+//! An entry is identified by file, version and hash, all from rows that its user may read, and is valid only while the
+//! rows it was decoded from are unchanged: nothing may come to stand on content that was damaged, or saved again after
+//! a rollback.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,13 +13,13 @@ use lru::LruCache;
 use super::stored::{Identity, Stored};
 use crate::settings::BASE_CACHE_SIZE;
 
-/// Which content: the file's id, its version, the content's SHA-256.
+/// Identifies a content: the file's id, its version, the content's SHA-256.
 pub type Key = ([u8; 16], i32, [u8; 32]);
 
-/// What an entry takes besides its contents.
+/// Size of an entry apart from its contents.
 const ENTRY_BYTES: usize = 160;
 
-/// The rows of a content as they were: its own, and that of what it stands on.
+/// The rows of a content when it was decoded: its own, and that of the content it stands on.
 pub struct Rows {
     own: Identity,
     stands_on: Option<Identity>,
@@ -68,7 +69,7 @@ impl<R> Cache<R> {
         self.entries.get(key).filter(|entry| are_same(&entry.rows)).map(|entry| entry.content.clone())
     }
 
-    /// `bytes` is what the rows take.
+    /// `bytes` is the size of the rows.
     fn put(&mut self, key: Key, rows: R, bytes: usize, content: Rc<Vec<u8>>, limit: usize) {
         let bytes = bytes + content.len() + ENTRY_BYTES;
         self.bytes += bytes;
@@ -83,18 +84,18 @@ impl<R> Cache<R> {
     }
 }
 
-/// What the cache has of a content that was decoded from these rows.
+/// The cached content that was decoded from these rows, if any.
 pub fn get(key: &Key, own: Stored, stands_on: Option<Stored>) -> Option<Rc<Vec<u8>>> {
     CACHE.with_borrow_mut(|cache| cache.get(key, |rows| rows.are(own, stands_on)))
 }
 
-/// Keeps a content, and lets go of the ones used longest ago, within `pg_versioned.base_cache_size`.
+/// Caches a content, and evicts the least recently used ones to stay within `pg_versioned.base_cache_size`.
 pub fn put(key: Key, rows: Rows, content: Rc<Vec<u8>>) {
     let (bytes, limit) = (rows.bytes(), BASE_CACHE_SIZE.get() as usize * 1024);
     CACHE.with_borrow_mut(|cache| cache.put(key, rows, bytes, content, limit));
 }
 
-/// Lets go of everything.
+/// Discards everything.
 pub fn clear() {
     CACHE.take();
 }

@@ -1,29 +1,30 @@
 //! What a version stands on: nothing (a keyframe), a keyframe (a middle version), or a middle version.
 //!
-//! Every version reads with at most three decompressions. A delta grows with the edits since its base, and a new base
-//! costs what it is larger than a delta. As with renting and buying, the sum is near its least when one moves on as
-//! soon as the rent paid comes near the price: for a keyframe its own size in middle versions, for a middle
-//! version half of its size in deltas. (A row's other columns and index entries weigh the same whatever it
-//! stands on, so they move neither point.) Tried on two editing sessions of 10,942 and 5,218 saves with factors of ½,
-//! 1, 1½, 2, 4 and 8: 115 and 66 bytes per save, within 5 % of the best pair; with keyframes alone 335 and 155.
+//! Every version can be read with at most three decompressions. A delta grows with the edits since its base, and a new
+//! base costs as much as it is larger than a delta. As with renting and buying, the sum is near its minimum if one
+//! switches as soon as the rent paid approaches the price: for a keyframe its own size in middle versions, for a middle
+//! version half of its size in deltas. (A row's other columns and index entries cost the same whatever it stands on, so
+//! they move neither point.) Tested on two editing sessions with 10,942 and 5,218 saves and factors of ½, 1, 1½, 2, 4
+//! and 8: 115 and 66 bytes per save, within 5 % of the best pair; with keyframes alone, 335 and 155.
 
 use super::codec::{self, Encoded};
 
-/// Bytes that a delta has however small the edit; no base makes them fewer.
+/// Minimum size of a delta in bytes, however small the edit; no base makes it smaller.
 const LEAST_DELTA: i32 = 30;
 
-/// Versions that are saved as keyframes at once after one that had little in common with its keyframe: a file that is
-/// written anew at every save would pay for a delta each time, only to throw it away.
+/// Number of versions that are saved directly as keyframes after one that had little in common with its keyframe: for a
+/// file that is rewritten completely at every save, a delta would be computed each time only to be thrown away.
 const SKIPPED_AFTER_HOPELESS: i32 = 4;
 
-/// Where the deltas of a file stand; kept in its head. The default is a file without any version to stand on.
+/// What the deltas of a file stand on; kept in its head. The default is a file without any version to stand on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     /// The version that the next delta stands on.
     pub base: Option<i32>,
-    /// Bytes of the deltas that stand on it so far. Negative: this many versions are keyframes, untried.
+    /// Total size in bytes of the deltas that stand on it so far. If negative: this many versions are saved as
+    /// keyframes without trying a delta.
     pub base_cost: i32,
-    /// Bytes of the middle versions since the last keyframe.
+    /// Total size in bytes of the middle versions since the last keyframe.
     pub key_cost: i32,
 }
 
@@ -47,17 +48,17 @@ pub struct StoredForm {
 }
 
 impl Chain {
-    /// The version that the next one is to be compared with, if any.
+    /// The version that the next one should be compared with, if any.
     pub fn base_to_try(&self) -> Option<i32> {
         self.base.filter(|_| self.base_cost >= 0)
     }
 
-    /// The next version where there is nothing to stand on.
+    /// The next version if there is nothing to stand on.
     pub fn on_nothing(self, version: i32, content: &[u8]) -> StoredForm {
         new_keyframe(version, content, (self.base_cost + 1).min(0))
     }
 
-    /// The next version as a delta on the last middle version; `None` when that has cost enough.
+    /// The next version as a delta on the last middle version; `None` if that one has cost enough.
     pub fn on_middle(self, content: &[u8], middle: Base) -> Option<StoredForm> {
         let encoded = codec::delta(middle.content, content);
         let base_cost = cost(self.base_cost, &encoded);
@@ -69,7 +70,7 @@ impl Chain {
     pub fn on_keyframe(self, version: i32, content: &[u8], keyframe: Base) -> StoredForm {
         let encoded = codec::delta(keyframe.content, content);
         if length(&encoded) > keyframe.stored / 2 {
-            // So large a delta may be no smaller than a keyframe, which serves the next versions better.
+            // Such a large delta may be no smaller than a keyframe, which serves the next versions better.
             let instead = new_keyframe(version, content, -SKIPPED_AFTER_HOPELESS);
             if length(&instead.encoded) <= length(&encoded).saturating_add(length(&encoded) / 3) {
                 return instead;
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
     use crate::content::codec::decode;
 
-    /// A file's versions as rows, read back as a reader would.
+    /// A file's versions as rows, read back in the same way as by a reader.
     #[derive(Default)]
     struct File {
         forms: HashMap<i32, (StoredForm, usize)>,

@@ -1,22 +1,22 @@
-//! Contents to stored bytes and back.
+//! Conversion of contents to stored bytes and back.
 //!
-//! A splice takes over the beginning and the end of its base and brings only the middle. The middle is compressed
-//! with the base's own middle as the prefix, the mechanism of `zstd --patch-from`
-//! (<https://github.com/facebook/zstd/wiki/Zstandard-as-a-patching-engine>). Taking off both ends first keeps the
-//! compressor from reading a large file to store a small edit: 10 µs instead of 90 per save of 58 KB.
+//! A splice reuses the beginning and the end of its base and stores only the middle. The middle is compressed with the
+//! base's own middle as the prefix, the mechanism of `zstd --patch-from`
+//! (<https://github.com/facebook/zstd/wiki/Zstandard-as-a-patching-engine>). Removing both ends first means that the
+//! compressor need not read a large file to store a small edit: 10 µs instead of 90 per save of 58 KB.
 
 use crate::backend::zstd;
 
-/// Most bytes a zstd block gives for the fewest it takes (RFC 8878, section 3.1.1.2).
+/// Maximum output of a zstd block in bytes, and its minimum input (RFC 8878, section 3.1.1.2).
 const BLOCK_MAX: usize = 128 << 10;
 const BLOCK_MIN: usize = 4;
 
-/// A short middle is stored as it is, though it would compress by less than this: one decompression less at
-/// every reading. With 64 most versions of an editing session read with two at most, and take 3 % more bytes.
+/// A short middle is stored uncompressed if compression would save less than this, which avoids one decompression at
+/// every read. With 64, most versions of an editing session can be read with at most two, and take up 3 % more bytes.
 const WORTH_A_FRAME: usize = 64;
 
-/// What the stored bytes are. The numbers are those of `project_file_versions.encoding`; they never change their
-/// meaning.
+/// The format of the stored bytes. The numbers are those of `project_file_versions.encoding`; their meaning never
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// The content itself.
@@ -45,14 +45,14 @@ impl Encoding {
     }
 }
 
-/// A content as it is stored.
+/// A content in its stored form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     pub encoding: Encoding,
     pub bytes: Vec<u8>,
 }
 
-/// The stored bytes are not those of any content of the given size on the given base.
+/// The stored bytes do not represent any content of the given size on the given base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
@@ -81,10 +81,10 @@ pub fn delta(base: &[u8], content: &[u8]) -> Encoded {
     Encoded { encoding: if frame.is_some() { Encoding::ZstdSplice } else { Encoding::Splice }, bytes }
 }
 
-/// The content of `size` bytes that `bytes` stand for. `base` is what it stands on, if anything.
+/// The content of `size` bytes represented by `bytes`. `base` is the content it stands on, if any.
 ///
-/// Allocates in proportion to `bytes` and `base` at most, whatever `size` says: no more than zstd's format can
-/// hold in so many bytes. The caller knows the content's hash, and whether this is the right one.
+/// Memory allocation is at most proportional to `bytes` and `base`, whatever `size` says: never more than zstd's format
+/// can represent in that many bytes. The caller knows the content's hash, and so whether the result is correct.
 pub fn decode(encoding: Encoding, bytes: &[u8], base: Option<&[u8]>, size: usize) -> Result<Vec<u8>, Damaged> {
     let frames = |prefix, frames: &[u8], size: usize| {
         let most = (frames.len() / BLOCK_MIN + 1).saturating_mul(BLOCK_MAX);
@@ -111,7 +111,7 @@ pub fn decode(encoding: Encoding, bytes: &[u8], base: Option<&[u8]>, size: usize
     }
 }
 
-/// Bytes compared at once.
+/// Number of bytes compared at a time.
 const STRIDE: usize = 64;
 
 fn common_beginning(a: &[u8], b: &[u8]) -> usize {
@@ -135,7 +135,7 @@ fn write_length(bytes: &mut Vec<u8>, mut n: usize) {
 
 fn read_length(bytes: &[u8]) -> Result<(usize, &[u8]), Damaged> {
     let mut n = 0;
-    // Five groups of seven bits hold every length there can be.
+    // Five groups of seven bits can represent every possible length.
     for (i, &byte) in bytes.iter().enumerate().take(5) {
         n |= usize::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
@@ -177,7 +177,7 @@ mod tests {
         let mut content = base.clone();
         content.splice(500_000..500_010, *b"edited here");
         assert!(round_trip(&base, &content).bytes.len() < 24);
-        // Two edits with all between them in the base.
+        // Two edits, with everything between them unchanged from the base.
         content.splice(900_000..900_000, *b"and here");
         assert!(round_trip(&base, &content).bytes.len() < 400);
     }
@@ -243,7 +243,7 @@ mod tests {
             let (base, content) = (&all[0], all.last().unwrap());
             for (encoded, base) in [(keyframe(content), None), (delta(base, content), Some(base.as_slice()))] {
                 let Encoded { encoding, bytes } = encoded;
-                // The hash, which the caller compares, stands for equality here.
+                // Equality takes the place of the hash, which the caller would compare.
                 let right = |bytes: &[u8], size| decode(encoding, bytes, base, size).map(|found| found == *content);
                 for n in 0..bytes.len() {
                     prop_assert_ne!(right(&bytes[..n], content.len()), Ok(true));

@@ -1,8 +1,8 @@
-//! How contents are stored: a version costs what it changes, not what the file weighs.
+//! How contents are stored: the cost of a version depends on what it changes, not on the size of the file.
 //!
-//! [`codec`] turns a content into stored bytes and back, [`chain`] decides what a version stands on; both know nothing of
-//! Postgres. [`stored`] decodes rows, [`cache`] keeps what others stand on, [`version`] reads a version's content and
-//! makes the stored form of the next.
+//! [`codec`] converts a content to stored bytes and back, and [`chain`] decides what a version stands on; both know
+//! nothing about Postgres. [`stored`] decodes rows, [`cache`] keeps contents that others stand on, and [`version`]
+//! reads a version's content and creates the stored form of the next one.
 
 mod cache;
 pub mod chain;
@@ -13,7 +13,7 @@ mod version;
 pub use stored::{Decoder, Hash, Stored};
 pub use version::{next_form, read_text, version_row};
 
-/// Gives back what the session keeps for the next save, and at the transaction's end the memory that was freed.
+/// Frees what the session keeps for the next save, and returns freed memory to the system when the transaction ends.
 pub fn give_memory_back() {
     cache::clear();
     version::forget_decoded();

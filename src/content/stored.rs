@@ -1,4 +1,4 @@
-//! Stored bytes of rows, decoded and checked against their content's hash.
+//! Stored bytes of rows, decoded and verified against the content's hash.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -12,7 +12,7 @@ use crate::settings::LARGEST_FILE;
 /// SHA-256 of a content's UTF-8 bytes.
 pub type Hash = [u8; 32];
 
-/// The stored form of a version in its row.
+/// The stored form of a version, from its row.
 #[derive(Clone, Copy)]
 pub struct Stored<'r> {
     pub size: i32,
@@ -21,12 +21,12 @@ pub struct Stored<'r> {
 }
 
 impl<'r> Stored<'r> {
-    /// `None` for a tombstone and for a row that is not there.
+    /// `None` for a tombstone and for a missing row.
     pub fn new(size: Option<i32>, encoding: Option<i16>, bytes: Option<Bytes<'r>>) -> Option<Self> {
         Some(Stored { size: size?, encoding: encoding?, bytes: bytes? })
     }
 
-    /// Its content, not yet checked against any hash. `base` is the content it stands on.
+    /// Its content, not yet verified against any hash. `base` is the content it stands on.
     pub(super) fn decode(self, base: Option<&[u8]>) -> Result<Vec<u8>, Flaw> {
         let encoding = Encoding::from_number(self.encoding).ok_or(Flaw::Undecodable)?;
         let size = usize::try_from(self.size).map_err(|_| Flaw::Undecodable)?;
@@ -39,23 +39,23 @@ impl<'r> Stored<'r> {
         codec::decode(encoding, self.bytes.fetch(), base, size).map_err(|_| Flaw::Undecodable)
     }
 
-    /// What stands in the row; another stored form has another.
+    /// Identifies the row's contents; every other stored form has a different identity.
     pub(super) fn identity(self) -> Identity {
         Identity { size: self.size, encoding: self.encoding, image: self.bytes.image().into() }
     }
 
-    /// Whether this is what stood in the row.
+    /// Whether this is the identity of what the row contained.
     pub(super) fn is(self, identity: &Identity) -> bool {
         (self.size, self.encoding, self.bytes.image()) == (identity.size, identity.encoding, &*identity.image)
     }
 
-    /// That of a row of `project_file_versions`.
+    /// The stored form in a row of `project_file_versions`.
     pub fn of(row: &'r Row) -> Option<Self> {
         Stored::new(row.get("size_bytes"), row.get("encoding"), row.get("stored"))
     }
 }
 
-/// What stood in a row.
+/// What a row contained.
 pub struct Identity {
     size: i32,
     encoding: i16,
@@ -63,13 +63,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Bytes that it takes.
+    /// Its size in bytes.
     pub fn len(&self) -> usize {
         size_of::<Self>() + self.image.len()
     }
 }
 
-/// Whether bytes are those of the content that was saved.
+/// Checks that bytes are those of the content that was saved.
 pub(super) fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
     if Sha256::digest(content).as_slice() == hash { Ok(()) } else { Err(Flaw::HashMismatch) }
 }
@@ -78,14 +78,14 @@ pub(super) fn check(content: &[u8], hash: &[u8]) -> Result<(), Flaw> {
 pub(super) fn text(version: Stored, base: Option<&[u8]>, hash: &[u8]) -> Result<String, Flaw> {
     let content = version.decode(base)?;
     check(&content, hash)?;
-    // Any bytes have a hash; not all of them are a text of Postgres'.
+    // Any bytes have a hash, but not all of them are valid text in Postgres.
     if content.contains(&0) {
         return Err(Flaw::Undecodable);
     }
     String::from_utf8(content).map_err(|_| Flaw::Undecodable)
 }
 
-/// A content that was decoded, and the row it is of.
+/// A decoded content, and the row it came from.
 struct Decoded {
     identity: Identity,
     content: Vec<u8>,
@@ -101,13 +101,13 @@ impl Decoded {
     }
 }
 
-/// Contents that a decoder keeps at most; larger ones are decoded anew.
+/// Maximum size of the contents that a decoder keeps; larger ones are decoded again.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Decodes the versions of a query, and keeps what they stand on: neighbouring versions share it.
+/// Decodes the versions of a query, and keeps what they stand on, because neighboring versions share it.
 ///
-/// Rows that a caller can make up have a decoder of their query's own, so that no caller learns what others have read in
-/// the same session.
+/// Rows that a caller can make up are decoded with a separate decoder per query, so that no caller learns what others
+/// have read in the same session.
 #[derive(Default)]
 pub struct Decoder {
     keyframe: Option<Decoded>,
@@ -115,7 +115,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// The text of a version, from its row, the one it stands on, and the one that stands on.
+    /// The text of a version, from its row, the row it stands on, and the row that one stands on.
     pub fn text(
         &mut self,
         version: Stored,

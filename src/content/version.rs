@@ -25,16 +25,16 @@ pub fn version_row<'d>(db: &'d Db, project: Uuid, file_id: Uuid, version: i32) -
 }
 
 thread_local! {
-    /// For contents that are read again and again: what they stand on is decoded once.
+    /// For contents that are read repeatedly: what they stand on is decoded only once.
     static DECODER: RefCell<Decoder> = RefCell::default();
 }
 
-/// Lets go of what was decoded for reading.
+/// Discards what was decoded for reading.
 pub fn forget_decoded() {
     DECODER.take();
 }
 
-/// The text of a version, from its row; `None` for a deletion. XX001 when it cannot be read.
+/// The text of a version, from its row; `None` for a deletion. XX001 if it cannot be read.
 pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Error> {
     let (Some(stored), Some(hash)) = (Stored::of(row), row.get::<Bytes>("content_hash")) else { return Ok(None) };
     let base = match row.get("base_version") {
@@ -51,7 +51,7 @@ pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Er
     })
 }
 
-/// Encodes `content` as the version after `previous`, a file's newest version and what its chain is.
+/// Encodes `content` as the version after `previous`, which is a file's newest version together with its chain.
 pub fn next_form(
     db: &Db,
     project: Uuid,
@@ -64,7 +64,7 @@ pub fn next_form(
     let Some(base) = chain.base_to_try() else { return Ok(chain.on_nothing(version, content)) };
     let rows = BaseRows::read(db, project, file_id, base)?;
     Ok(on_base(chain, version, content, &rows).unwrap_or_else(|flaw| {
-        // A new version needs no damaged one: it is saved as a keyframe.
+        // A new version does not need a damaged one: it is saved as a keyframe.
         backend::log(&format!("project {project}, file {file_id}: {flaw}"));
         chain.on_nothing(version, content)
     }))
@@ -79,7 +79,7 @@ fn on_base(chain: Chain, version: i32, content: &[u8], rows: &BaseRows) -> Resul
     }
 }
 
-/// The rows of a base, and of the keyframe it stands on if it is none itself.
+/// The rows of a base, and of the keyframe it stands on unless it is a keyframe itself.
 struct BaseRows<'d> {
     file_id: Uuid,
     base: Option<Row<'d>>,
@@ -115,7 +115,8 @@ impl<'d> BaseRows<'d> {
         self.decoded(self.base.as_ref().ok_or(Flaw::BaseMissing)?, self.keyframe.as_ref())
     }
 
-    /// The content of a row, which stands on `keyframe` if it is none itself: kept from an earlier call, or decoded.
+    /// The content of a row, which stands on `keyframe` unless it is a keyframe itself: kept from an earlier call, or
+    /// decoded.
     fn decoded(&self, row: &Row, keyframe: Option<&Row>) -> Result<BaseContent, Flaw> {
         let own = Stored::of(row).ok_or(Flaw::Undecodable)?;
         let stands_on = keyframe.map(|row| Stored::of(row).ok_or(Flaw::Undecodable)).transpose()?;

@@ -1,4 +1,4 @@
-//! Saving and deleting many files, or none.
+//! Saving and deleting many files, all or none.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,13 +15,13 @@ use crate::content;
 use crate::error::Error;
 use crate::input::{self, abridged};
 
-/// Most files of one batch.
+/// Maximum number of files in one batch.
 const MAX_FILES: usize = 10_000;
 
-/// A call with a JSON text of so many bytes gives its memory back to the system.
+/// A call whose JSON text has at least this many bytes returns its memory to the operating system.
 const LARGE: usize = 16 << 20;
 
-/// An element of a batch as it comes. Its content, which may be large, is decoded only while it is saved.
+/// An element of a batch as received. Its content, which may be large, is decoded only when it is saved.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Element<'j> {
@@ -44,7 +44,7 @@ impl<'j> Element<'j> {
         text.map(|text| text.map(|text| text.0)).map_err(|problem| malformed(n, &problem))
     }
 
-    /// The element as a request, checked; `content` is its own.
+    /// The element as a checked request; `content` is its decoded content.
     fn wanted<'a>(&'a self, n: usize, content: Option<&'a str>) -> Result<Wanted<'a>, Error> {
         let name = |key: &str| format!("p_files[{n}].{key}");
         let path = input::file_path(self.file_path.as_deref(), &name("file_path"))?;
@@ -70,7 +70,7 @@ fn malformed(n: usize, problem: &serde_json::Error) -> Error {
     ))
 }
 
-/// The elements of a batch, each checked, no path twice.
+/// The elements of a batch, each of them checked, with no path given twice.
 fn elements(json: &str) -> Result<Vec<Element<'_>>, Error> {
     let raw: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|_| Error::Invalid("p_files must be a JSON array of objects".to_owned()))?;
@@ -102,7 +102,7 @@ fn save(call: &Call, project: Uuid, elements: &[Element]) -> Result<Answer, Erro
             change.check_rights()?;
         }
         let rows = ResultSet::begin(call);
-        // What was written before a conflict goes with the error.
+        // The error also undoes what was written before a conflict.
         let mut conflicts = Vec::new();
         for (n, element) in elements.iter().enumerate() {
             let content = element.content(n)?;

@@ -44,7 +44,7 @@ fn save<'a>(
     Ok((project, Wanted { path, expected, action: Action::Save(Body::new(content, file_type)), file: None }))
 }
 
-/// What `upsert_project_file` answers.
+/// The result of `upsert_project_file`.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Json<'a> {
@@ -84,7 +84,7 @@ impl<'a> Data<'a> {
 }
 
 impl Refusal {
-    /// `None` for what is raised rather than answered.
+    /// `None` for errors that are raised rather than returned.
     fn of(error: &Error) -> Option<Self> {
         let (code, retry_suggested) = match error.sqlstate() {
             "PT409" => ("VERSION_CONFLICT", true),
@@ -198,7 +198,7 @@ struct OldVersion {
     file_type: String,
 }
 
-/// Version `number` of the file that is at a path, or was last.
+/// Version `number` of the file that is at a path, or was the last one there.
 fn old_version(change: &Change, path: &str, number: i32) -> Result<OldVersion, Error> {
     let project = change.project;
     change.check_rights()?;

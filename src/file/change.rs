@@ -1,4 +1,4 @@
-//! Changing files: lock, check rights, find, decide, write, announce.
+//! Changing files: lock, check permissions, find, decide, write, announce.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use crate::events::{self, FileChanged};
 use crate::locks::FileLocks;
 use crate::{hex, id, limit};
 
-/// Tries against writers that ignore the locks, each of which had to commit in between.
+/// Number of attempts against writers that ignore the locks, each of which had to commit in between.
 const MAX_ATTEMPTS: usize = 100;
 
 impl<'a> Body<'a> {
@@ -28,20 +28,20 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// The paths that are locked for it.
+    /// The paths that must be locked for it.
     fn paths(&self) -> impl Iterator<Item = &'a str> {
         let to = if let Action::Move { to, .. } = self.action { Some(to) } else { None };
         [self.path].into_iter().chain(to)
     }
 }
 
-/// A project whose files may be changed: the caller has the right to, and holds the locks.
+/// A project whose files may be changed: the caller has permission and holds the locks.
 pub struct Change<'c> {
     caller: Caller,
     pub db: &'c Db<'c>,
     owner: &'c Owner,
     pub project: Uuid,
-    /// Whether the call has been counted against its actor's rate.
+    /// Whether the call has been counted toward its actor's rate.
     counted: Cell<bool>,
 }
 
@@ -51,7 +51,7 @@ pub fn change_file<'a>(call: &Call, project: Uuid, wanted: &Wanted<'a>) -> Resul
     change(call, project, &paths, |change| change.apply(wanted))
 }
 
-/// Locks the files at `paths` and runs `body`, which may change them; gives the locks back where it fails.
+/// Locks the files at `paths` and runs `body`, which may change them; releases the locks if it fails.
 pub fn change<T>(
     call: &Call,
     project: Uuid,
@@ -61,7 +61,7 @@ pub fn change<T>(
     saving(call, project, |change| change.locked(paths, || body(change)))
 }
 
-/// Runs `body` as one who may save in the project, without any lock on files.
+/// Runs `body` for a caller who may save in the project, without locking any files.
 pub fn saving<T>(call: &Call, project: Uuid, body: impl FnOnce(&Change) -> Result<T, Error>) -> Result<T, Error> {
     call.refuse_read_only();
     let caller = Caller::identify(call)?;
@@ -75,7 +75,7 @@ pub fn saving<T>(call: &Call, project: Uuid, body: impl FnOnce(&Change) -> Resul
 }
 
 impl Change<'_> {
-    /// Refuses who may not save, or may not any more. PT404, 42501.
+    /// Refuses callers who may not save, or no longer may. PT404, 42501.
     pub fn check_rights(&self) -> Result<(), Error> {
         self.caller.check(self.db, self.project, Role::Editor, self.owner)
     }
@@ -90,7 +90,7 @@ impl Change<'_> {
         result
     }
 
-    /// Under a fixed snapshot: whoever has the right to know learns that it does not show what is there now.
+    /// With a fixed snapshot, tells callers who may know it that the snapshot does not show the current state.
     fn refuse_stale(&self, paths: &[&str]) -> Result<(), Error> {
         if !backend::fixed_snapshot() {
             return Ok(());
@@ -99,8 +99,8 @@ impl Change<'_> {
         paths.iter().try_for_each(|path| find::refuse_stale(self.db, self.project, path))
     }
 
-    /// Runs `attempt`, which prepares a request without locks and then does it, until the file at `path` stays the one it
-    /// was prepared from. Who was disturbed too often goes on under the lock.
+    /// Runs `attempt`, which prepares a request without locks and then executes it, until the file at `path` does not
+    /// change in between. After too many disturbances, it continues while holding the lock.
     pub fn until_undisturbed<T>(&self, path: &str, attempt: impl Fn(&Self) -> Result<T, Error>) -> Result<T, Error> {
         const WITHOUT_LOCK: usize = 3;
         for _ in 0..WITHOUT_LOCK {
@@ -112,7 +112,7 @@ impl Change<'_> {
         self.locked(&[path], || attempt(self))
     }
 
-    /// Does what is wanted, whose paths are locked.
+    /// Executes a request whose paths are locked.
     pub fn apply<'a>(&self, wanted: &Wanted<'a>) -> Result<FileVersion<'a>, Error> {
         for _ in 0..MAX_ATTEMPTS {
             backend::check_for_interrupts();
@@ -126,7 +126,7 @@ impl Change<'_> {
         Err(Error::LostRace(format!("file \"{}\"", wanted.path)))
     }
 
-    /// `None` when the state it read was gone before it could write.
+    /// `None` if the state it read had changed before it could write.
     fn attempt<'a>(&self, wanted: &Wanted<'a>) -> Result<Option<FileVersion<'a>>, Error> {
         let _now = FreshSnapshot::take();
         let project = self.caller.allowed(self.db, self.project, Role::Editor, self.owner)?;
@@ -186,7 +186,7 @@ impl Change<'_> {
             chain,
             snapshot_seq,
             actor: self.caller.actor,
-            // Never before the version it follows, though a clock may be.
+            // Never earlier than the version it follows, even if the clock was set back.
             at: state.updated_at().map_or(now, |before| now.max(before)),
         };
         if !write::write(self.db, write, state.head.as_ref(), &new)? {
@@ -204,7 +204,7 @@ impl Change<'_> {
         Ok(text.zip(head.hash).map(|(text, hash)| (text, head, hash)))
     }
 
-    /// A version that is there already.
+    /// A version that already exists.
     fn existing<'a>(
         &self,
         wanted: &Wanted<'a>,
@@ -247,7 +247,7 @@ fn next_version(previous: Option<&Head>) -> Result<i32, Error> {
     last.checked_add(1).ok_or_else(|| Error::Invalid(format!("version numbers of this file end at {last}")))
 }
 
-/// The version that was just written. What it shares with the request is not copied.
+/// The version that was just written. Data it shares with the request is not copied.
 fn written<'a>(wanted: &Wanted<'a>, new: &NewVersion) -> FileVersion<'a> {
     let (path, body) = match wanted.action {
         Action::Save(body) => (wanted.path, Some(body)),

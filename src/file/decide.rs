@@ -1,5 +1,5 @@
-//! What a change does: from what is wanted and what was found to what is written, answered or refused. Knows nothing of
-//! Postgres.
+//! What a change does: turns what is wanted and what was found into what to write, return or refuse. Knows nothing
+//! about Postgres.
 
 use pgrx::Uuid;
 
@@ -7,26 +7,26 @@ use crate::content::Hash;
 use crate::content::chain::Chain;
 use crate::error::{Conflict, Error, FileState};
 
-/// What a client wants of the file at a path.
+/// What a client wants for the file at a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     pub path: &'a str,
     pub expected: Expected,
     pub action: Action<'a>,
-    /// The file that the request was made from, where it was made from one.
+    /// The file that the request was based on, if any.
     pub file: Option<Uuid>,
 }
 
 /// What the client believes is at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever is there: the last writer wins.
+    /// Anything: the last writer wins.
     Anything,
     /// No file, or a deleted one.
     Nothing,
-    /// A file whose newest version, a deletion perhaps, has this number.
+    /// A file whose newest version, possibly a deletion, has this number.
     Version(i32),
-    /// A live file with this version; `was_current` is false where the client's statement found it replaced already.
+    /// A live file with this version; `was_current` is false if the client's statement found it already replaced.
     Row { version: i32, was_current: bool },
 }
 
@@ -41,7 +41,7 @@ pub enum Action<'a> {
     },
 }
 
-/// What a version of a file holds.
+/// What a version of a file contains.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     pub text: &'a str,
@@ -49,14 +49,14 @@ pub struct Body<'a> {
     pub file_type: &'a str,
 }
 
-/// What there is, as far as the decision needs it.
+/// The current state, as far as the decision needs it.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The live file at the path; where there is none, the one that was deleted there last.
+    /// The live file at the path; if there is none, the one most recently deleted there.
     pub head: Option<Head>,
-    /// The same at the path that a file is moved to.
+    /// The same for the path that a file is moved to.
     pub destination: Option<Head>,
-    /// The version that [`earlier_try`] asked for.
+    /// The version requested by [`earlier_try`].
     pub earlier: Option<Earlier>,
 }
 
@@ -72,7 +72,7 @@ pub struct Head {
     pub chain: Chain,
 }
 
-/// A version that may be the answer to an earlier try of the same request.
+/// A version that may be the result of an earlier attempt at the same request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Earlier {
     pub file_id: Uuid,
@@ -81,11 +81,12 @@ pub struct Earlier {
     pub hash: Option<Hash>,
     pub file_type: String,
     pub author: Option<Uuid>,
-    /// Where the version before it was, and what it held.
+    /// The path and content of the version before it.
     pub before: Option<(String, Option<Hash>)>,
 }
 
-/// Where to look for the version that an earlier try of the same request made: right after `after`, of this file.
+/// Where to look for the version made by an earlier attempt at the same request: the one right after `after`, of this
+/// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EarlierTry {
     pub file_id: Uuid,
@@ -95,17 +96,17 @@ pub struct EarlierTry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     Version(i32),
-    /// The file's last deletion; its beginning where there was none.
+    /// The file's last deletion, or its beginning if it was never deleted.
     LastDeletion,
 }
 
-/// What is to be done.
+/// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     Write(Write),
-    /// The head holds what is wanted already: it is the answer.
+    /// The head already matches the request, and is the result.
     Unchanged,
-    /// An earlier try of the same request was successful: its version is the answer.
+    /// An earlier attempt at the same request succeeded: its version is the result.
     EarlierTry {
         is_current: bool,
     },
@@ -114,11 +115,11 @@ pub enum Decision {
 /// What a new version does to its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Makes a file where none ever was.
+    /// Creates a file that never existed.
     Create,
     /// Replaces the head of a live file.
     Update,
-    /// Brings a deleted file back.
+    /// Restores a deleted file.
     Revive,
     Delete,
     Move,
@@ -148,7 +149,7 @@ impl Found {
 }
 
 impl Expected {
-    /// What a client's argument says: nothing, 0 for no file, or a version.
+    /// The meaning of a client's argument: NULL for anything, 0 for no file, or a version number.
     pub fn from_argument(number: Option<i32>) -> Self {
         match number {
             None => Expected::Anything,
@@ -157,7 +158,7 @@ impl Expected {
         }
     }
 
-    /// The number that a conflict names.
+    /// The number that a conflict reports.
     fn number(self) -> Option<i32> {
         match self {
             Expected::Anything => None,
@@ -167,7 +168,7 @@ impl Expected {
     }
 }
 
-/// The version to read as [`Found::earlier`] before deciding; `None` where no earlier try can be the answer.
+/// The version to read as [`Found::earlier`] before deciding; `None` if no earlier attempt can be the result.
 pub fn earlier_try(found: &Found, wanted: &Wanted) -> Option<EarlierTry> {
     let after = match wanted.expected {
         Expected::Anything | Expected::Row { was_current: false, .. } => return None,
@@ -180,14 +181,14 @@ pub fn earlier_try(found: &Found, wanted: &Wanted) -> Option<EarlierTry> {
         Action::Save(_) => found.head.as_ref(),
         Action::Delete | Action::Move { .. } if found.live().is_some() && found.is_as_expected(wanted.expected) => None,
         Action::Delete => found.head.as_ref(),
-        // A file that was moved is not where it was.
+        // A file that was moved is no longer at its old path.
         Action::Move { .. } => found.destination.as_ref().or(found.head.as_ref()),
     };
     file.map(|head| EarlierTry { file_id: head.file_id, after })
 }
 
-/// Decides what becomes of a request. PT404 and PT409; 40001 where the path has another file than the request was made
-/// from.
+/// Decides the outcome of a request. PT404 and PT409; 40001 if the path has a different file than the one the request
+/// was based on.
 pub fn decide(found: &Found, wanted: &Wanted, actor: Option<Uuid>, project: Uuid) -> Result<Decision, Error> {
     if wanted.file.is_some() && wanted.file != found.head.as_ref().map(|head| head.file_id) {
         return Err(Error::LostRace(format!("file \"{}\"", wanted.path)));
@@ -199,7 +200,7 @@ pub fn decide(found: &Found, wanted: &Wanted, actor: Option<Uuid>, project: Uuid
     }
     match wanted.action {
         Action::Save(body) => {
-            // Equal to what is there: nothing to save, whatever was expected.
+            // Equal to the current state: nothing to save, whatever was expected.
             if is_same(found.live(), &body) {
                 return Ok(Decision::Unchanged);
             }
@@ -263,7 +264,7 @@ fn earlier_or_conflict(found: &Found, wanted: &Wanted, actor: Option<Uuid>) -> R
     earlier(found, wanted, actor).ok_or_else(|| conflict(found, wanted))
 }
 
-/// The decision where an earlier try of this very request, by the same actor, was successful.
+/// The decision if an earlier attempt at this same request, by the same actor, succeeded.
 fn earlier(found: &Found, wanted: &Wanted, actor: Option<Uuid>) -> Option<Decision> {
     let made = found.earlier.as_ref().filter(|made| made.author == actor)?;
     let holds = |body: &Body| made.hash == Some(body.hash) && made.file_type == body.file_type;
@@ -389,7 +390,7 @@ mod tests {
         let mut typed = save(1, Expected::Anything);
         typed.action = Action::Save(Body { file_type: "rust", ..body(1) });
         assert_eq!(outcome(&at(live(5, 1)), &typed), Ok(Decision::Write(Write::Update)));
-        // A deletion holds nothing that could be equal.
+        // A deletion has no content that could be equal.
         assert_eq!(outcome(&at(deleted(5)), &save(1, Expected::Version(4))), Err("PT409"));
     }
 
@@ -401,7 +402,7 @@ mod tests {
         assert_eq!(earlier_try(&found, &wanted), Some(asked));
         found.earlier = made(4, Some(1), me());
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
-        // Somebody else's, or another content: a conflict.
+        // By another actor, or with different content: a conflict.
         found.earlier = made(4, Some(1), None);
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
         found.earlier = made(4, Some(8), me());
@@ -428,12 +429,12 @@ mod tests {
         assert_eq!(outcome(&found, &wanted), Err("PT404"));
         found.earlier = made(4, None, me());
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
-        // Though the file was made anew meanwhile.
+        // Even if the file has been recreated meanwhile.
         found.head = live(6, 2);
         assert_eq!(outcome(&found, &wanted), Ok(Decision::EarlierTry { is_current: false }));
         found.earlier = made(4, Some(1), me());
         assert_eq!(outcome(&found, &wanted), Err("PT409"));
-        // Without an expectation nothing tells a second try from a second wish.
+        // Without an expected version, a repeated request cannot be told from a new one.
         assert_eq!(outcome(&at(deleted(4)), &delete(Expected::Anything)), Err("PT404"));
     }
 
@@ -527,7 +528,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing is written over a state that was not expected, and nothing that is there already is written again.
+        /// An unexpected state is never overwritten, and nothing that is already there is written again.
         #[test]
         fn what_is_written_was_expected_and_is_new(
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
@@ -547,7 +548,7 @@ mod tests {
             }
         }
 
-        /// Only the actor's own version is taken for an earlier try.
+        /// Only the actor's own version counts as an earlier attempt.
         #[test]
         fn an_earlier_try_is_the_actors_own(
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
@@ -561,7 +562,7 @@ mod tests {
             prop_assert!(!is_earlier_try);
         }
 
-        /// What is written, or equal to what is there, needs no look at history.
+        /// Whatever is written, or equals the current state, requires no look at the history.
         #[test]
         fn history_is_asked_only_where_it_may_answer(head in any_head(), wanted in any_wanted()) {
             let found = at(head);
@@ -570,7 +571,8 @@ mod tests {
             }
         }
 
-        /// With the number a client was given it either writes or learns of a conflict that names the present state.
+        /// A request with the version number the client was given either writes, or fails with a conflict that reports
+        /// the current state.
         #[test]
         fn a_conflict_names_the_present_state(head in any_head(), wanted in any_wanted()) {
             let found = at(head);

@@ -10,7 +10,7 @@ use crate::input;
 use crate::settings::MAX_COMPARED_LINES;
 use crate::text::{self, Side};
 
-/// A side of a comparison; none where the file was deleted.
+/// One side of a comparison; `None` if the file was deleted.
 fn side<'v>(version: &'v ReadVersion) -> Option<Side<'v>> {
     version.shown.content.as_deref().map(|content| Side { path: &version.path_then, content })
 }

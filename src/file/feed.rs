@@ -1,9 +1,9 @@
-//! The change feed: every committed version of a project's files, in an order that never puts one before a place a
-//! reader has passed.
+//! The change feed: every committed version of a project's files, in an order in which nothing new ever appears before
+//! a position that a reader has passed.
 //!
-//! Rows are in the order of the transactions that wrote them, and shown once every transaction that began writing
-//! before them has ended: `change_xid < pg_snapshot_xmin(pg_current_snapshot())`. Whatever commits later has a
-//! greater id than all that were shown.
+//! Rows are ordered by the transactions that wrote them, and are shown once every transaction that started writing
+//! earlier has ended: `change_xid < pg_snapshot_xmin(pg_current_snapshot())`. Anything that commits later has a greater
+//! id than everything already shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,10 +17,10 @@ use crate::backend::{self, Answer, Call, Db, ResultSet, Statement, Value};
 use crate::error::Error;
 use crate::input::{self, abridged};
 
-/// Most rows of one page.
+/// Maximum number of rows per page.
 const MAX_PAGE: i32 = 10_000;
 
-/// A place in the feed: right after a version, in the cluster whose transactions are counted.
+/// A position in the feed: right after a version, in the cluster that counts the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
     system: u64,
@@ -48,12 +48,12 @@ impl FromStr for Cursor {
             file: u128::from_str_radix(file, 16).map_err(|_| ())?,
             version: number(version).and_then(|version| version.try_into().ok()).ok_or(())?,
         };
-        // One spelling only, so that cursors can be compared as texts.
+        // Only one spelling is accepted, so that cursors can be compared as text.
         if cursor.to_string() == text { Ok(cursor) } else { Err(()) }
     }
 }
 
-/// The place that a client gives, or the feed's beginning.
+/// The position given by a client, or the beginning of the feed.
 fn start(text: Option<&str>) -> Result<Cursor, Error> {
     let system = backend::system_identifier();
     let Some(text) = text else { return Ok(Cursor { system, xid: 0, file: 0, version: 0 }) };
@@ -63,7 +63,7 @@ fn start(text: Option<&str>) -> Result<Cursor, Error> {
     if cursor.system != system {
         return Err(Error::ForeignCursor("p_after is from another database cluster".to_owned()));
     }
-    // A standby may be behind the server that gave the cursor; a server that is behind its own was restored.
+    // A standby may be behind the server that issued the cursor; a primary that is behind its own cursor was restored.
     if cursor.xid >= backend::next_xid() && !backend::is_standby() {
         return Err(Error::ForeignCursor("p_after lies ahead of everything this server wrote".to_owned()));
     }
@@ -110,7 +110,7 @@ fn get_project_changes(
         let project = input::project(project, "p_project_id")?;
         let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
         let after = start(after)?;
-        // As the owner: under row level security the index of a hash is of no use.
+        // As the owner, because row-level security would prevent the use of the hash index.
         reading(call, project, |db| {
             let rows = ResultSet::begin(call);
             page(db, project, after, limit, |columns| rows.push(columns));

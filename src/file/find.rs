@@ -1,4 +1,4 @@
-//! What a change or a reader finds of a file: its head, and versions that decide.
+//! What a change or a reader finds out about a file: its head, and the versions that matter for the decision.
 
 use core::ffi::CStr;
 
@@ -11,7 +11,7 @@ use crate::content::chain::Chain;
 use crate::content::{self, Hash};
 use crate::error::Error;
 
-/// The tables that a change uses besides `rate_limits`, in the order in which they are locked.
+/// The tables that a change uses in addition to `rate_limits`, in the order in which they are locked.
 pub const TABLES: [(&CStr, Use); 4] = [
     (c"projects", Use::Read),
     (c"project_members", Use::Read),
@@ -19,13 +19,13 @@ pub const TABLES: [(&CStr, Use); 4] = [
     (c"project_file_versions", Use::Write),
 ];
 
-/// What a change found, and the head's row itself.
+/// What a change found, and the row of the head itself.
 pub struct State<'d> {
     pub found: Found,
     pub head: Option<Row<'d>>,
 }
 
-/// Reads what the decision about a change needs, with the active snapshot.
+/// Reads what is needed to decide about a change, using the active snapshot.
 pub fn find<'d>(db: &'d Db, project: Uuid, wanted: &Wanted) -> Result<State<'d>, Error> {
     let row = newest_at(db, project, wanted.path)?;
     let mut found = Found { head: row.as_ref().map(head), ..Found::default() };
@@ -38,7 +38,7 @@ pub fn find<'d>(db: &'d Db, project: Uuid, wanted: &Wanted) -> Result<State<'d>,
     Ok(State { found, head: row })
 }
 
-/// The file that a path means: the live one, else the one deleted there last.
+/// The file that a path refers to: the live one, or else the one most recently deleted there.
 pub fn head_at(db: &Db, project: Uuid, path: &str) -> Result<Option<Head>, Error> {
     Ok(newest_at(db, project, path)?.as_ref().map(head))
 }
@@ -113,7 +113,7 @@ fn earlier(db: &Db, project: Uuid, EarlierTry { file_id, after }: EarlierTry) ->
     }))
 }
 
-/// The version that deleted a file last, 0 when none ever did; `None` where it may have been pruned.
+/// The version that last deleted a file, 0 if it was never deleted; `None` if that version may have been pruned.
 fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
     static LAST: Statement = Statement::new(
         "SELECT last.version
@@ -127,10 +127,11 @@ fn last_deletion(db: &Db, project: Uuid, file_id: Uuid) -> Option<i32> {
     db.read(&LAST, &args! { project, file_id }).first().map(|row| row.value("version"))
 }
 
-/// Fails with 40001 where the transaction's fixed snapshot does not show a project's row or the files at a path as
-/// they are.
+/// Fails with 40001 if the transaction's fixed snapshot does not show the current row of a project or the current files
+/// at a path.
 pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
-    // The row lock fails by itself. It keeps a later save from going into an older project version.
+    // The row lock itself fails in that case. It also prevents a later save from becoming part of an older project
+    // version.
     static PROJECT: Statement = Statement::new("SELECT FROM {s}.projects WHERE id = :project FOR SHARE");
     static AT_PATH: Statement = Statement::new(
         "SELECT h.file_id, h.version

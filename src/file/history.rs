@@ -1,4 +1,4 @@
-//! The history's protection: nobody updates or deletes file versions but the extension itself.
+//! Protection of the history: only the extension itself can update or delete file versions.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ thread_local! {
     static REWRITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the statements run that rewrite or remove history, for as long as it lives; an error on the way drops it too.
+/// While it exists, statements that rewrite or remove history are allowed; an error drops it, too.
 pub struct RewritingHistory(());
 
 impl RewritingHistory {

@@ -1,5 +1,5 @@
-//! Merging a client's edit into what others saved meanwhile. What takes long is done before any lock is taken, and again
-//! if the file changed in between.
+//! Merging a client's edit with what others have saved meanwhile. Time-consuming work is done before any lock is taken,
+//! and repeated if the file changed in between.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -13,7 +13,7 @@ use crate::settings::MAX_COMPARED_LINES;
 use crate::text::{self, Labels, Merge};
 use crate::{content, input};
 
-/// A client's edit, and the version it was made from (0: no file).
+/// A client's edit, and the version it was based on (0: no file).
 struct Edit<'a> {
     path: &'a str,
     content: &'a str,
@@ -22,18 +22,18 @@ struct Edit<'a> {
     file_type: Option<&'a str>,
 }
 
-/// What became of it.
+/// The outcome of an edit.
 struct Merged {
     version: i32,
-    /// Whether changes of others are in `content`.
+    /// Whether `content` includes changes made by others.
     merged: bool,
     has_conflicts: bool,
     content: String,
 }
 
-/// An edit brought up to the file as it is.
+/// An edit adapted to the current state of the file.
 enum Prepared {
-    /// To be saved onto the head; with changes of others in it, or as it came.
+    /// To be saved as the version after the head, either merged with changes made by others or as received.
     Save {
         head: Option<Head>,
         content: String,
@@ -42,7 +42,7 @@ enum Prepared {
     Conflicts(Merged),
 }
 
-/// Type of a file that a merge creates without being told.
+/// Type of a file created by a merge that does not specify one.
 const DEFAULT_TYPE: &str = "text";
 
 impl Edit<'_> {
@@ -61,7 +61,7 @@ impl Edit<'_> {
         let saved = change.locked(&[self.path], || change.apply(&wanted));
         match saved {
             Ok(version) => Ok(Merged { version: version.version, merged, has_conflicts: false, content }),
-            // The file changed after it was read: what was merged is merged with the wrong version.
+            // The file changed after it was read, so the content was merged with the wrong version.
             Err(Error::VersionConflict(_)) => Err(Error::LostRace(format!("file \"{}\"", self.path))),
             Err(error) => Err(error),
         }
@@ -73,7 +73,7 @@ impl Edit<'_> {
         let head = find::head_at(change.db, change.project, self.path)?;
         let as_it_came = |head| Prepared::Save { head, content: self.content.to_owned(), merged: false };
         let Some(head) = head.filter(|head| !head.is_deleted || self.base != 0) else {
-            // Nothing to merge with: a new file.
+            // Nothing to merge with, because the file is new.
             return if self.base == 0 { Ok(as_it_came(None)) } else { Err(self.no_base(change)) };
         };
         if head.is_deleted {

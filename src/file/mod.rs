@@ -1,7 +1,8 @@
 //! Files of a project: how they change and how they are read.
 //!
-//! [`calls`], [`batch`], [`merge`] and [`view`] turn arguments into what is wanted, and [`change`] does it: [`find`] finds
-//! what is there, [`decide`] decides, [`write`] writes. [`read`], [`diff`] and [`feed`] read. [`version`] is the answer.
+//! [`calls`], [`batch`], [`merge`] and [`view`] turn arguments into requests, and [`change`] executes them: [`find`]
+//! finds the current state, [`decide`] decides, [`write`] writes. [`read`], [`diff`] and [`feed`] read. [`version`] is
+//! the result.
 
 mod batch;
 mod calls;

@@ -1,4 +1,5 @@
-//! Reading files. Everything here runs in read-only transactions and on standbys, with the calling statement's snapshot.
+//! Reading files. Everything here also works in read-only transactions and on standbys, using the calling statement's
+//! snapshot.
 
 use std::borrow::Cow;
 
@@ -14,16 +15,16 @@ use crate::content;
 use crate::error::Error;
 use crate::input;
 
-/// Most rows of one page of a history.
+/// Maximum number of rows per page of a history.
 const MAX_PAGE: i32 = 1_000;
 
-/// A version's row as the view shows it, and the path it was saved under.
+/// A version's row as shown by the view, and the path it was saved under.
 pub struct ReadVersion<'a> {
     pub shown: FileVersion<'a>,
     pub path_then: String,
 }
 
-/// Version `number` of the file at a path; without a number, its newest, which may be its deletion. PT404.
+/// Version `number` of the file at a path; without a number, its newest version, which may be its deletion. PT404.
 pub fn version<'a>(db: &Db, project: Uuid, path: &'a str, number: Option<i32>) -> Result<ReadVersion<'a>, Error> {
     let head = find::head_at(db, project, path)?;
     let row = match &head {
@@ -45,7 +46,7 @@ pub fn version<'a>(db: &Db, project: Uuid, path: &'a str, number: Option<i32>) -
     })
 }
 
-/// Runs `body` as the owner, for a caller who may read the project.
+/// Runs `body` as the owner, on behalf of a caller who may read the project.
 pub fn reading<T>(call: &Call, project: Uuid, body: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
     let caller = Caller::identify(call)?;
     as_owner(call, |owner| {

@@ -1,4 +1,4 @@
-//! A file's version as functions and the view answer with it.
+//! A version of a file as returned by functions and the view.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::backend::{Row, Timestamp, Value};
 use crate::content::Hash;
 use crate::hex;
 
-/// A version as the view `project_files` shows it.
+/// A version as shown by the view `project_files`.
 pub struct FileVersion<'a> {
     pub id: Uuid,
     pub path: Cow<'a, str>,
@@ -23,7 +23,7 @@ pub struct FileVersion<'a> {
 }
 
 impl<'a> FileVersion<'a> {
-    /// A version from its row, without its content, under the path that is asked for.
+    /// A version from its row, without its content, under the requested path.
     pub fn of_row(row: &Row, path: &'a str, is_current: bool) -> Self {
         FileVersion {
             id: row.value("id"),
@@ -38,7 +38,7 @@ impl<'a> FileVersion<'a> {
         }
     }
 
-    /// Its columns in the view `project_files`. `content` is the content as a value, where there is one already.
+    /// Its columns in the view `project_files`. `content` is the content as a value, if it already exists.
     pub fn columns<'v>(&'v self, project: Uuid, content: Option<Value<'v>>) -> [Value<'v>; 14] {
         let hash = self.hash.map(|hash| hex::encode(&hash));
         [

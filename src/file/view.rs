@@ -1,4 +1,4 @@
-//! `INSERT`, `UPDATE` and `DELETE` on the view `project_files`: the same changes as by the functions.
+//! `INSERT`, `UPDATE` and `DELETE` on the view `project_files`: the same changes as made by the functions.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -11,7 +11,7 @@ use crate::{hex, input};
 
 const VIEW: &core::ffi::CStr = c"project_files";
 
-/// What a statement wants saved.
+/// The row that a statement wants to save.
 struct NewRow {
     project: Uuid,
     path: String,
@@ -30,7 +30,7 @@ impl NewRow {
         })
     }
 
-    /// What a client may say of the row besides must be right. All other columns are the extension's to fill.
+    /// Other columns that a client may specify must be correct. All remaining columns are filled in by the extension.
     fn check(row: &Row, hash: Option<String>, body: &Body) -> Result<(), Error> {
         if hash.is_some_and(|hash| !hash.eq_ignore_ascii_case(&hex::encode(&body.hash))) {
             return Err(Error::Invalid("content_hash is not the SHA-256 of content".to_owned()));
@@ -116,7 +116,7 @@ fn update_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             }
             if new.path == old.path { Action::Save(body) } else { Action::Move { to: &new.path, body: Some(body) } }
         } else {
-            // A conflict, whatever was to become of the row.
+            // A conflict, whatever the new row is.
             Action::Delete
         };
         let version = change_file(call, old.project, &old.wanted(action))?;

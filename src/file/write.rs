@@ -1,7 +1,8 @@
 //! How a change writes: a version and its head.
 //!
-//! The head is written under a guard: it changes only the very head that was read before, or makes one where there was
-//! none. The locks make that guard hold nearly always; where a writer got past them, it alone keeps the result right.
+//! The head is written conditionally: only the very head that was read is changed, or a new one is added if there was
+//! none. The locks make this condition true almost always; if a writer bypasses them, the condition alone keeps the
+//! result correct.
 
 use pgrx::Uuid;
 use pgrx::pg_sys::{INT4MULTIRANGEOID, Oid, XID8OID};
@@ -12,7 +13,7 @@ use crate::backend::{self, Allowed, Arg, Bytes, Db, Row, Statement, Timestamp, V
 use crate::content::chain::{Chain, StoredForm};
 use crate::error::Error;
 
-/// The row a change adds to a file's history.
+/// The row that a change adds to a file's history.
 pub struct NewVersion<'a> {
     pub project: Uuid,
     pub file_id: Uuid,
@@ -22,16 +23,16 @@ pub struct NewVersion<'a> {
     pub file_type: &'a str,
     /// `None` for a deletion.
     pub body: Option<Body<'a>>,
-    /// The content as it is stored.
+    /// The content in its stored form.
     pub form: Option<StoredForm>,
-    /// What the version before it left for the next to stand on.
+    /// The chain that the previous version left for the next one to stand on.
     pub chain: Chain,
     pub snapshot_seq: i32,
     pub actor: Option<Uuid>,
     pub at: Timestamp,
 }
 
-/// Writes a version and its head, whose row was `head`; whether the head was still that one, or none.
+/// Writes a version and its head, whose row was `head`; returns whether the head was still that one, or still missing.
 pub fn write(db: &Db, write: Write, head: Option<&Row>, new: &NewVersion) -> Result<bool, Error> {
     match (write, head) {
         (Write::Create, _) => Ok(create(db, new)),
@@ -60,7 +61,7 @@ macro_rules! head_then_version {
     };
 }
 
-/// Saves the first version of a new file, unless there is a live file at the path by now.
+/// Saves the first version of a new file, unless there is now a live file at the path.
 fn create(db: &Db, new: &NewVersion) -> bool {
     static CREATE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
@@ -74,10 +75,10 @@ fn create(db: &Db, new: &NewVersion) -> bool {
     !db.run(&CREATE, &parameters(new)).is_empty()
 }
 
-/// Saves the next version of a live file, unless its head is another by now.
+/// Saves the next version of a live file, unless its head has changed.
 fn update(db: &Db, new: &NewVersion) -> bool {
-    // Not INSERT … ON CONFLICT (path) DO UPDATE: where a writer without locks moves the file away meanwhile, that
-    // finds no conflict and inserts a second head of the same file, a duplicate key.
+    // Not INSERT ... ON CONFLICT (path) DO UPDATE: if a writer without locks moves the file away meanwhile, that finds
+    // no conflict and inserts a second head for the same file, causing a duplicate key error.
     static UPDATE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
             SET version = :version, content_hash = :hash, file_type = :file_type, snapshot_seq = :snapshot_seq,
@@ -89,8 +90,8 @@ fn update(db: &Db, new: &NewVersion) -> bool {
     !db.run(&UPDATE, &parameters(new)).is_empty()
 }
 
-/// Saves a version that changes whether or where a file lives: deletes, revives or moves it. Not where its head is
-/// another by now, or the path is taken.
+/// Saves a version that changes whether or where a file lives: deletes, revives or moves it. Does nothing if its head
+/// has changed or the path is taken.
 fn change_place(db: &Db, new: &NewVersion) -> bool {
     static CHANGE_PLACE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
@@ -137,7 +138,7 @@ impl NewVersion<'_> {
     }
 }
 
-/// Does what [`update`] does without a query. `None` where somebody attached to the tables what only a query obeys.
+/// Does the same as [`update`] without a query. `None` if something is attached to the tables that only a query obeys.
 fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>, Error> {
     const HEADS: [(&str, Oid); 13] = [
         ("project_id", column_type::<Uuid>()),
@@ -172,7 +173,7 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
         ("content_hash", column_type::<Bytes>()),
         ("stored", column_type::<Bytes>()),
     ];
-    // The project of a head never changes. What the trigger would do, the row below does.
+    // The project of a head never changes. The row below does the work of the trigger.
     const OF_HEADS: Allowed = Allowed {
         trigger: None,
         foreign_key: Some("project_id"),

@@ -1,4 +1,4 @@
-//! SQL functions around ULIDs.
+//! SQL functions for ULIDs.
 
 pub mod ulid;
 
@@ -20,14 +20,14 @@ thread_local! {
     static GENERATOR: RefCell<ulid::Generator> = RefCell::default();
 }
 
-/// A new ULID of this session, greater than all before it.
+/// A new ULID of this session, greater than all previous ones.
 pub fn next() -> Ulid {
     let Timestamp(now) = backend::clock();
     let now_ms = u64::try_from(now.div_euclid(1_000) + POSTGRES_EPOCH_MS).unwrap_or(0);
     GENERATOR.with_borrow_mut(|generator| generator.next(now_ms, rand::random))
 }
 
-/// A new UUIDv7 (RFC 9562): sorts by time, so that index entries of one time lie side by side.
+/// A new UUIDv7 (RFC 9562): sorts by time, so that index entries created at about the same time are adjacent.
 pub fn next_uuid() -> Uuid {
     let mut bytes = next().to_bytes();
     bytes[6] = 0x70 | bytes[6] & 0x0f;

@@ -1,22 +1,22 @@
-//! ULIDs as the specification has them: <https://github.com/ulid/spec>. Knows nothing of Postgres.
+//! ULIDs according to the specification: <https://github.com/ulid/spec>. Knows nothing about Postgres.
 
 use ulid::Ulid;
 
-/// Random bits of a ULID.
+/// Number of random bits in a ULID.
 const RANDOM_BITS: u32 = 80;
 /// The timestamp's 48 bits end in the year 10889.
 const LAST_MS: u64 = (1 << 48) - 1;
 
-/// Makes ULIDs that are strictly increasing, whatever the clock does.
+/// Generates strictly increasing ULIDs, whatever the clock does.
 #[derive(Default)]
 pub struct Generator {
     last: u128,
 }
 
 impl Generator {
-    /// The next ULID at `now_ms` (Unix time in milliseconds). `random` is asked for bits only when a new
-    /// millisecond begins; inside one, and when the clock goes back, the last value plus one is taken. A
-    /// millisecond whose 2^80 values are used up flows over into the next.
+    /// The next ULID at `now_ms` (Unix time in milliseconds). `random` is called only when a new millisecond begins;
+    /// within a millisecond, and if the clock goes back, the result is the last value plus one. If all 2^80 values of a
+    /// millisecond are used up, it overflows into the next.
     pub fn next(&mut self, now_ms: u64, random: impl FnOnce() -> u128) -> Ulid {
         let now_ms = now_ms.min(LAST_MS);
         self.last = if now_ms > (self.last >> RANDOM_BITS) as u64 {
@@ -28,8 +28,8 @@ impl Generator {
     }
 }
 
-/// Reads a ULID in either case; `None` for anything else, also past 7ZZZZZZZZZZZZZZZZZZZZZZZZZ, where 26
-/// characters would hold more than 128 bits.
+/// Reads a ULID in upper or lower case; `None` for anything else, including values above 7ZZZZZZZZZZZZZZZZZZZZZZZZZ,
+/// where 26 characters would hold more than 128 bits.
 pub fn parse(text: &str) -> Option<Ulid> {
     let fits = text.as_bytes().first().is_some_and(|first| (b'0'..=b'7').contains(first));
     if fits { Ulid::from_string(text).ok() } else { None }

@@ -1,4 +1,4 @@
-//! What the row level security policies ask.
+//! The checks behind the row-level security policies.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,17 +10,17 @@ use crate::backend::{self, Call, Statement, Visibility, as_owner, connect, with_
 use crate::caller::{self, Caller, Role};
 use crate::error::Error;
 
-/// Projects looked up one by one in one query before all of the actor's are read at once.
+/// Number of projects looked up individually in one query before all of the actor's projects are read at once.
 const SINGLE_LOOKUPS: usize = 8;
 
-/// Whose query it is, and what it sees.
+/// The user whose query it is, and what the query sees.
 #[derive(PartialEq, Eq)]
 struct Asking {
     actor: Uuid,
     sees: Visibility,
 }
 
-/// What a query has learned: rows of one project follow each other, listings meet many projects.
+/// What a query has learned so far: rows of the same project follow each other, while listings involve many projects.
 struct Seen {
     asking: Asking,
     known: HashMap<Uuid, bool>,
@@ -82,7 +82,7 @@ fn current_actor(fcinfo: pg_sys::FunctionCallInfo) -> Option<Uuid> {
 fn can_read_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bool {
     Call::run(fcinfo, |call| {
         let (Some(project), Some(actor)) = (project, caller::actor(call.owner)) else { return Ok(false) };
-        // PL/pgSQL keeps the cache of an expression for a whole transaction, so what it holds may be old.
+        // PL/pgSQL keeps the cache of an expression for an entire transaction, so its contents may be outdated.
         let asking = Asking { actor, sees: backend::visibility() };
         with_query_cache(fcinfo, |cache: &mut Option<Seen>| {
             let seen = match cache {

@@ -1,4 +1,4 @@
-//! Creating a project, its first build, metrics and AI-time session: once, however often it is asked for.
+//! Creating a project, its first build, metrics and AI-time session: once, however often it is requested.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -14,13 +14,13 @@ use crate::{hex, id, input, locks};
 
 const MAX_NAME_BYTES: usize = 255;
 const MAX_KEY_BYTES: usize = 255;
-/// Begins the keys under which calls without a key are remembered for a while.
+/// Prefix of the keys under which calls without a key are remembered for a while.
 const DOUBLE_CLICK: &str = "double-click:";
-/// Microseconds after which a call without a key is forgotten. Far longer than the window: a second click counts
-/// from its arrival, and may have waited for the lock ever since.
+/// Microseconds after which a call without a key is forgotten. Much longer than the window: a second click counts from
+/// its arrival, and may have been waiting for the lock ever since.
 const FORGET_AFTER: i64 = 24 * 3_600 * 1_000_000;
 
-/// The tables that are written, in the order in which they are locked.
+/// The tables that are written to, in the order in which they are locked.
 const TABLES: [(&core::ffi::CStr, Use); 5] = [
     (c"projects", Use::Write),
     (c"project_members", Use::Write),
@@ -38,14 +38,14 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Equal for calls that ask for the same thing.
+    /// Equal for calls that request the same thing.
     fn hash(&self) -> [u8; 32] {
         let json = serde_json::json!([self.framework, self.prompt, self.name, self.key]);
         Sha256::digest(json.to_string()).into()
     }
 
-    /// The key to remember this call by: the client's, or one made of all arguments where a double click is
-    /// to be recognized.
+    /// The key under which to remember this call: the client's, or one made from all arguments if double clicks are to
+    /// be recognized.
     fn memory(&self) -> Option<String> {
         if let Some(key) = self.key {
             return Some(key.to_owned());
@@ -55,8 +55,8 @@ impl Request<'_> {
     }
 }
 
-/// What an earlier call with the same key made, unless that project is gone. The row lock waits for a deletion
-/// under way, and fails with 40001 where a fixed snapshot still shows a deleted project.
+/// What an earlier call with the same key created, unless that project is gone. The row lock waits for a deletion in
+/// progress, and fails with 40001 if a fixed snapshot still shows a deleted project.
 struct Earlier {
     started: Started,
     request_hash: Vec<u8>,
@@ -90,8 +90,8 @@ fn earlier(db: &Db, owner: Uuid, key: &str) -> Option<Earlier> {
     })
 }
 
-/// Remembers what this call made, in the place of what was read before. Where another session wrote here
-/// first, a fixed snapshot fails with 40001; nobody else can, under the owner's lock.
+/// Remembers what this call created, replacing what was read before. If another session wrote here first, this fails
+/// with 40001 under a fixed snapshot; otherwise nobody can, because of the owner's lock.
 fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Timestamp) {
     static REMEMBER: Statement = Statement::new(
         "INSERT INTO {s}.project_idempotency_keys AS k
@@ -122,7 +122,7 @@ fn remember(db: &Db, request: &Request, key: &str, started: &Started, now: Times
         now,
     };
     db.run(&REMEMBER, &args);
-    // ';' follows ':'.
+    // ';' is the character after ':'.
     let expired = Timestamp(now.0 - FORGET_AFTER);
     db.run(&FORGET, &args! { owner, first: DOUBLE_CLICK, after: "double-click;", expired });
 }
@@ -147,7 +147,7 @@ fn create(db: &Db, request: &Request, arrived: Timestamp) -> Result<Started, Err
             }
             return Ok(earlier.started);
         }
-        // Counted from this call's arrival: it may have waited long for the first one to commit.
+        // Measured from this call's arrival: it may have waited a long time for the first one to commit.
         let window = i64::from(DOUBLE_CLICK_WINDOW.get()) * 1_000;
         let same_transaction = earlier.created_xid == backend::current_xid();
         if !same_transaction && arrived.0 - earlier.created_at.0 <= window {

@@ -10,7 +10,7 @@ use crate::exclusive::Exclusive;
 use crate::file::RewritingHistory;
 use crate::input;
 
-/// Everything of a project, children first.
+/// Everything that belongs to a project, children first.
 static DELETIONS: [Statement; 9] = [
     Statement::new(
         "DELETE FROM {s}.project_file_versions v

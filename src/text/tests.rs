@@ -9,7 +9,7 @@ use super::*;
 
 const LABELS: Labels = Labels { base: "base", ours: "ours", theirs: "theirs" };
 
-/// A folder for git to work in, removed with it.
+/// A folder for git to work in; dropping it deletes the folder.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -51,7 +51,7 @@ fn merges_as_git_does(folder: &Folder, base: &str, ours: &str, theirs: &str) -> 
         Merge::Clean(text) => assert!(is_clean && text.as_bytes() == merged, "{base:?} {ours:?} {theirs:?}"),
         Merge::Conflicts(text) => {
             assert!(!is_clean, "{base:?} {ours:?} {theirs:?}");
-            // libgit2 leaves out the label of a file that is empty.
+            // libgit2 omits the label of an empty file.
             if ![base, ours, theirs].contains(&"") {
                 assert_eq!(text.as_bytes(), merge_file(&["--diff3"]).1, "{base:?} {ours:?} {theirs:?}");
             }
@@ -61,7 +61,7 @@ fn merges_as_git_does(folder: &Folder, base: &str, ours: &str, theirs: &str) -> 
 }
 
 fn line() -> impl Strategy<Value = String> {
-    // Some look like what libgit2 writes and gets.
+    // Some look like what libgit2 writes and receives.
     const TEXTS: &[&str] =
         &["", "}", "  return x;", "été 😀", "a", "b", "=======", "<<<<<<< ours", "@@ -1 +1 @@ h", "h", ".", "\r"];
     let text = prop::sample::select(TEXTS);
@@ -76,7 +76,7 @@ fn edits() -> impl Strategy<Value = Edits> {
     prop::collection::vec((any::<u32>(), 0..4_u8, prop::collection::vec(line(), 0..3)), 0..4)
 }
 
-/// Applies edits to lines; leaves out the last line end of some.
+/// Applies edits to lines; some edits omit the last line end.
 fn edited(lines: &[String], edits: &Edits, cut: bool) -> String {
     let mut lines = lines.to_vec();
     for (at, removed, inserted) in edits {
@@ -112,8 +112,8 @@ fn generated_edits_merge_as_in_git() {
     assert!(count[1].get() > 100 && count[0].get() > 50, "conflicts and clean ones: {count:?}");
 }
 
-/// Versions of the files of this repository that change most: the change before one and the change after it, on top
-/// of each other.
+/// For the files of this repository that change most, merges the versions before and after each version, with that
+/// version as the base.
 #[test]
 fn real_edits_merge_as_in_git() {
     let folder = Folder::new("history");
@@ -132,7 +132,7 @@ fn real_edits_merge_as_in_git() {
     files.sort_unstable_by_key(|(file, count)| (-count, *file));
     for (file, _) in files.into_iter().take(8) {
         let commits = here(&["log", "--format=%h", "-n", "40", "--", file]).unwrap_or_default();
-        // A file is not in the commit that removes it.
+        // A file does not exist in the commit that removes it.
         let versions: Vec<String> =
             commits.lines().filter_map(|commit| here(&["show", &format!("{commit}:{file}")])).collect();
         for three in versions.windows(3) {
@@ -199,7 +199,7 @@ fn diffs_apply_with_git() {
     }
 }
 
-/// The hunks of `git diff`, and its count of added and removed lines.
+/// The hunks of `git diff`, and its counts of added and removed lines.
 fn diff_of_git(folder: &Folder, old: &str, new: &str) -> (String, (i64, i64)) {
     folder.write("old", old);
     folder.write("new", new);
@@ -222,7 +222,7 @@ fn equal_files_have_no_diff() {
     assert_eq!(unified_diff(None, None, 0), Ok(String::new()));
 }
 
-/// Lines that are equal in all texts before and after what differs, many of them equal to lines in it.
+/// Lines that are equal in all texts before and after the difference, many of them equal to lines inside it.
 #[test]
 fn long_equal_ends_change_no_result() {
     let folder = Folder::new("ends");
@@ -261,7 +261,7 @@ fn only_lines_between_equal_ends_count() {
     let [base, ours, theirs] =
         ["a\nb\n", "b\na\nc\n", "A\nB\n"].map(|middle| numbers(0..50) + middle + &numbers(50..97));
     let [old, new] = [&base, &ours].map(|content| Some(Side { path: "x", content }));
-    // Three lines, and a twentieth of 97.
+    // Three lines, and one twentieth of 97.
     let refused = || TooManyLines { lines: 7, limit: 6 };
     assert_eq!(unified_diff(old, new, 6), Err(refused()));
     assert!(unified_diff(old, new, 7).is_ok());
@@ -282,7 +282,7 @@ fn insertions_and_deletions_are_not_searched() {
         assert!(unified_diff(old, new, 55).is_ok());
         assert_eq!(unified_diff(old, new, 54), Err(TooManyLines { lines: 55, limit: 54 }));
     }
-    // Two of them at one place are a conflict, in which they are compared.
+    // Two insertions at the same place are a conflict, and are compared with each other.
     let other = numbers(0..60) + &numbers(1000..1100) + &numbers(60..100);
     assert_eq!(merge(&old, &new, &other, &LABELS, 1004), Err(TooManyLines { lines: 1005, limit: 1004 }));
 }

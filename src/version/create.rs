@@ -1,4 +1,4 @@
-//! Making the version of a successful build.
+//! Creating the version for a successful build.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::input;
 
-/// The next version's number and what kind of change it is.
+/// The number of the next version, and what kind of change it is.
 fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, ChangeType), Error> {
     // Numbers of deleted versions count: they are never used again.
     static LAST: Statement = Statement::new(
@@ -39,7 +39,7 @@ fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, C
     Ok((next, change))
 }
 
-/// Snapshot of the project's current version; 0 when it has none.
+/// Snapshot of the project's current version; 0 if it has none.
 fn parent_snapshot(db: &Db, project: Uuid) -> i32 {
     static PARENT: Statement = Statement::new(
         "SELECT v.snapshot_seq
@@ -170,7 +170,7 @@ fn create_version_on_success(
         let build_id = id_argument(build_id, "p_build_id")?;
         let json = input::required(call.jsonb_argument(2), "p_result")?;
         let result = result::parse(json.as_str().ok_or(Error::Internal)?).map_err(Error::Invalid)?;
-        // Most of the comparing is done before savers have to wait for it.
+        // Most of the comparison is done before savers have to wait for it.
         let compare = |db: &Db| {
             let mut compared = Compared::default();
             line_stats::since(db, project, parent_snapshot(db, project), &mut compared)?;

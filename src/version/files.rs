@@ -1,4 +1,4 @@
-//! The files of a version, as they were.
+//! The files of a version, as they were at the time.
 
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};

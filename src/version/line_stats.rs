@@ -1,4 +1,4 @@
-//! How much a version changes against its parent: files, and lines as `git diff --numstat` counts them.
+//! How much a version differs from its parent: files, and lines as counted by `git diff --numstat`.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ pub struct Stats {
     pub files: i32,
     pub added: i64,
     pub removed: i64,
-    /// Files too long to compare: all lines between their equal ends count as replaced.
+    /// Files too long to be compared: all lines between their equal beginnings and ends count as replaced.
     pub not_compared: i32,
 }
 
 impl Stats {
-    /// Tells the client of files that were not compared.
+    /// Tells the client about files that were not compared.
     pub fn notice(&self) {
         if self.not_compared > 0 {
             backend::notice(&format!(
@@ -34,14 +34,14 @@ impl Stats {
     }
 }
 
-/// What was compared already: lines added and removed between two versions of a file.
+/// Results of earlier comparisons: lines added and removed between two versions of a file.
 #[derive(Default)]
 pub struct Compared(HashMap<(Uuid, i32, i32), LineCount>);
 
-/// Compares the files as they are now with those at snapshot `parent` (0: no files). What `compared` knows is
-/// not compared again, so that a call before the project is locked leaves little to do after it.
+/// Compares the current files with those at snapshot `parent` (0: no files). Whatever is in `compared` is not compared
+/// again, so that calling this before the project is locked leaves little to do afterwards.
 pub fn since(db: &Db, project: Uuid, parent: i32, compared: &mut Compared) -> Result<Stats, Error> {
-    // A file that changed has a head stamped after the parent; its old state is its newest version before.
+    // A changed file has a head stamped after the parent; its old state is its newest version before that.
     static CHANGED: Statement = Statement::new(
         "SELECT h.file_id, h.version AS new_version, coalesce(o.version, 0) AS old_version,
                 n.is_deleted AND coalesce(o.is_deleted, true) AS never_there,

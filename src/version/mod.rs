@@ -1,4 +1,4 @@
-//! Project versions: numbering, what a build reports about one, making one, and its files.
+//! Project versions: numbering, what a build reports about a version, creating one, and its files.
 
 mod create;
 mod files;

@@ -11,8 +11,7 @@ const MAX_LINE_BYTES: usize = 2_048;
 const MAX_PROSE_BYTES: usize = 1024 * 1024;
 const MAX_ARTIFACT_BYTES: i64 = 2_147_483_648;
 
-/// The keys a result may have. All are optional; they become the columns of the same names in
-/// `project_versions`.
+/// The keys that a result may have. All are optional; they become the columns of the same names in `project_versions`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BuildResult {
@@ -21,7 +20,7 @@ pub struct BuildResult {
     pub version_name: Option<String>,
     pub version_description: Option<String>,
     pub enhanced_prompt: Option<String>,
-    /// Kept as it was sent: numbers may be larger, and nesting deeper, than Rust's types hold.
+    /// Kept exactly as sent: numbers may be larger, and nesting deeper, than Rust's types can represent.
     pub prompt_metadata: Option<Box<RawValue>>,
     pub base_version_id: Option<String>,
     pub needs_rebuild: Option<bool>,
@@ -57,8 +56,8 @@ pub enum BreakingRisk {
     High,
 }
 
-/// Reads and checks a result, the text of a `jsonb`. The error names every unknown key, or the first key with a
-/// bad value.
+/// Reads and checks a result, given as the text of a `jsonb`. The error names all unknown keys, or the first key with
+/// an invalid value.
 pub fn parse(json: &str) -> Result<BuildResult, String> {
     let keys: BTreeMap<String, &RawValue> =
         serde_json::from_str(json).map_err(|_| "p_result must be a JSON object".to_owned())?;
@@ -68,7 +67,7 @@ pub fn parse(json: &str) -> Result<BuildResult, String> {
     Ok(result)
 }
 
-/// serde stops at the first error and does not say where a wrong type is, so each key is tried alone.
+/// serde stops at the first error and does not tell where a wrong type is, so each key is tried separately.
 fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
     let mut unknown = Vec::new();
     for (key, value) in keys {
@@ -89,7 +88,7 @@ fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
     }
 }
 
-/// serde's message without Rust's type names and the place in a text the caller never saw.
+/// serde's message without Rust's type names and without a position in a text that the caller never saw.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);

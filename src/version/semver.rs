@@ -1,4 +1,4 @@
-//! Version numbers of a project, after <https://semver.org>. Knows nothing of Postgres.
+//! Version numbers of a project, according to <https://semver.org>. Knows nothing about Postgres.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ impl ChangeType {
     }
 }
 
-/// MAJOR.MINOR.PATCH; a prerelease label is kept beside it and takes no part in numbering.
+/// MAJOR.MINOR.PATCH; a prerelease label is stored separately and does not affect numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number {
     pub major: i32,
@@ -33,7 +33,7 @@ pub struct Number {
 impl Number {
     pub const FIRST: Number = Number { major: 1, minor: 0, patch: 0 };
 
-    /// The number after the highest one a project ever used; `None` when it does not fit an `integer`.
+    /// The number after the highest one that a project has ever used; `None` if it does not fit in an `integer`.
     pub fn next(self, change: ChangeType) -> Option<Number> {
         let Number { major, minor, patch } = self;
         Some(match change {
@@ -44,8 +44,8 @@ impl Number {
     }
 }
 
-/// Whether a text is a prerelease label: dot-separated identifiers of ASCII letters, digits and hyphens,
-/// none empty, numbers without leading zeros (SemVer 2.0.0, item 9).
+/// Whether a text is a prerelease label: dot-separated identifiers consisting of ASCII letters, digits and hyphens,
+/// none of them empty, and numbers without leading zeros (SemVer 2.0.0, item 9).
 pub fn is_prerelease(text: &str) -> bool {
     text.split('.').all(|part| {
         let number = part.bytes().all(|c| c.is_ascii_digit());
