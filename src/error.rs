@@ -117,7 +117,7 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Flaw::BaseMissing => "the version it stands on is missing",
-            Flaw::Undecodable => "its stored content does not decode",
+            Flaw::Undecodable => "its stored content cannot be decoded",
             Flaw::HashMismatch => "its content does not match its hash",
         })
     }
@@ -193,22 +193,18 @@ impl Error {
             NotSignedIn => {
                 "Sign in with a JWT whose sub is a uuid, log in as a role with pg_versioned.actor_id set, or call as a privileged role."
             }
-            ForeignCursor(_) => {
-                "Start again without p_after: the changes you have seen come again, and none is left out."
-            }
+            ForeignCursor(_) => "Start again without p_after: you will see earlier changes again, but miss none.",
             VersionConflict(Conflict { current: None | Some(FileState { hash: None, .. }), .. }) => {
                 "To create the file, expect version 0."
             }
             TooManyLines { .. } => {
-                "Lines at the beginning and the end that are equal do not count. A superuser can raise the limit."
+                "Equal lines at the beginning and the end do not count. A superuser can raise the limit."
             }
-            VersionConflict(_) => {
-                "Read the current version, bring your change up to it, and try again with its number."
-            }
+            VersionConflict(_) => "Read the current version, apply your change to it, and try again with its number.",
             VersionConflicts(_) => {
-                "Read the current versions, bring your changes up to them, and try the whole batch again."
+                "Read the current versions, apply your changes to them, and try the whole batch again."
             }
-            RateLimited { .. } => "Wait as long as retry_after_ms says, then try again; save less often.",
+            RateLimited { .. } => "Wait for retry_after_ms milliseconds, then try again; save less often.",
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",
@@ -217,10 +213,8 @@ impl Error {
             }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
-            Missing { .. } => {
-                "Give it its name back, REINDEX it, or restore it from another installation of the extension."
-            }
-            Internal => "The server's log says more.",
+            Missing { .. } => "Restore its name, REINDEX it, or restore it from another installation of the extension.",
+            Internal => "See the server log for details.",
             _ => return None,
         })
     }
@@ -305,7 +299,7 @@ impl fmt::Display for Error {
                 write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
             }
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
-            Internal => write!(f, "internal error of pg_versioned"),
+            Internal => write!(f, "internal error in pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }
     }

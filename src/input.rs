@@ -23,7 +23,7 @@ pub fn line<'a>(value: Option<&'a str>, name: &str, most: usize) -> Result<&'a s
     let text = required(value, name)?;
     if text.trim().is_empty() || text.len() > most || text.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
-            "{name} must have 1 to {most} bytes, not blanks alone, and no control characters"
+            "{name} must have 1 to {most} bytes, must not be blank, and must not contain control characters"
         )));
     }
     Ok(text)

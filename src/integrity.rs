@@ -176,7 +176,7 @@ fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answe
                 report("out_of_order", "the version is older than the one before it");
             }
             if snapshot < lower {
-                report("out_of_order", "the version is of an earlier snapshot than the one before it");
+                report("out_of_order", "the version belongs to an earlier snapshot than the one before it");
             }
         }
         before = Some((file, at, snapshot));

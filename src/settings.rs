@@ -36,7 +36,7 @@ pub const LARGEST_FILE: i32 = 256 * 1024 * 1024;
 pub fn register() {
     GucRegistry::define_int_guc(
         c"pg_versioned.max_file_size",
-        c"Largest content of a file.",
+        c"Maximum size of the content of a file.",
         c"In bytes of UTF-8.",
         &MAX_FILE_SIZE,
         0,
@@ -56,7 +56,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.build_timeout",
-        c"Age at which an active build may be abandoned by the next start.",
+        c"Age after which starting a new build may abandon an active one.",
         c"",
         &BUILD_TIMEOUT,
         1,
@@ -66,7 +66,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.base_cache_size",
-        c"Memory that a session may use to keep decoded contents.",
+        c"Maximum memory used by a session to cache decoded contents.",
         c"0 turns the cache off.",
         &BASE_CACHE_SIZE,
         0,
@@ -76,8 +76,8 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.max_compared_lines",
-        c"Most lines of a file that are compared or merged with another version's, without equal beginnings and ends.",
-        c"Comparing cannot be cancelled; the default keeps it within one or two seconds.",
+        c"Maximum number of lines compared or merged per file, not counting equal beginnings and ends.",
+        c"Comparing cannot be canceled; the default limits it to one or two seconds.",
         &MAX_COMPARED_LINES,
         1,
         text::LARGEST_MAX_COMPARED_LINES,
@@ -86,8 +86,8 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.save_rate",
-        c"Saves per second that an actor may keep making in a project.",
-        c"0 turns the limit off. Privileged callers have none.",
+        c"Maximum sustained number of saves per second by an actor in a project.",
+        c"0 turns the limit off. It does not apply to privileged callers.",
         &SAVE_RATE,
         0,
         1_000_000,
@@ -96,7 +96,7 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"pg_versioned.save_burst",
-        c"Saves that an actor may make in a project at once after a pause.",
+        c"Maximum number of saves an actor may make at once in a project after a pause.",
         c"",
         &SAVE_BURST,
         1,

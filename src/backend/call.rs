@@ -36,7 +36,7 @@ impl Call {
         unsafe {
             let function = (*(*fcinfo).flinfo).fn_oid;
             let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as _, function.into());
-            assert!(!tuple.is_null(), "function {function:?} is not in the catalogue");
+            assert!(!tuple.is_null(), "function {function:?} is not in the catalog");
             let entry = &*(pg_sys::GETSTRUCT(tuple) as *const pg_sys::FormData_pg_proc);
             let (namespace, owner, result_type) = (entry.pronamespace, entry.proowner, entry.prorettype);
             pg_sys::ReleaseSysCache(tuple);
@@ -51,7 +51,7 @@ impl Call {
             // SAFETY: both functions return a string in the current memory context, or null.
             unsafe {
                 let name = pg_sys::get_namespace_name(self.namespace);
-                assert!(!name.is_null(), "schema {:?} is not in the catalogue", self.namespace);
+                assert!(!name.is_null(), "schema {:?} is not in the catalog", self.namespace);
                 CStr::from_ptr(pg_sys::quote_identifier(name)).to_string_lossy().into_owned()
             }
         })

@@ -95,7 +95,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             (*(*set).econtext).ecxt_per_query_memory,
             false,
             (*set).setDesc,
-            c"a query does not answer with the function's columns".as_ptr(),
+            c"a query does not return the function's columns".as_ptr(),
         );
         let options = guard::options(params, receiver);
         let _indexes = IndexesOnly::begin();

@@ -296,7 +296,7 @@ impl Db<'_> {
         let Parsed { sql, parameters } = parse(statement.0, self.call.schema());
         let mut types: Vec<Oid> = in_order(&parameters, args).iter().map(|value| value.oid()).collect();
         let [begin, end] = guard::STATEMENT;
-        let sql = CString::new(format!("{begin}{sql}{end}")).expect("our statements have no NUL");
+        let sql = CString::new(format!("{begin}{sql}{end}")).expect("statements contain no NUL");
         // One plan for all parameters: they are ids and paths, and planning costs more than execution.
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
         // SAFETY: SPI is connected; the plan is kept until its schema changes.
@@ -408,7 +408,7 @@ impl Rows<'_> {
 
     /// The row of a statement that always returns one.
     pub fn one(&self) -> Row<'_> {
-        self.first().expect("the statement answers with a row")
+        self.first().expect("the statement returns a row")
     }
 }
 

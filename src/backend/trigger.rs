@@ -72,7 +72,7 @@ impl Event {
 }
 
 fn misused() -> Error {
-    Error::Invalid("this function is called by the extension's own triggers only".to_owned())
+    Error::Invalid("this function can be called only by the extension's own triggers".to_owned())
 }
 
 /// The trigger data of a call; `None` if the function is not called by a trigger.

@@ -134,7 +134,7 @@ impl Decoder {
         text
     }
 
-    /// Bytes of the contents that are kept.
+    /// Total size in bytes of the contents that are kept.
     fn bytes(&self) -> usize {
         [&self.keyframe, &self.middle].into_iter().flatten().map(|kept| kept.content.len()).sum()
     }

@@ -244,7 +244,7 @@ impl Change<'_> {
 
 fn next_version(previous: Option<&Head>) -> Result<i32, Error> {
     let last = previous.map_or(0, |head| head.version);
-    last.checked_add(1).ok_or_else(|| Error::Invalid(format!("version numbers of this file end at {last}")))
+    last.checked_add(1).ok_or_else(|| Error::Invalid(format!("this file has reached the last version number, {last}")))
 }
 
 /// The version that was just written. Data it shares with the request is not copied.

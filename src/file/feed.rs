@@ -58,14 +58,14 @@ fn start(text: Option<&str>) -> Result<Cursor, Error> {
     let system = backend::system_identifier();
     let Some(text) = text else { return Ok(Cursor { system, xid: 0, file: 0, version: 0 }) };
     let cursor: Cursor = text.parse().map_err(|()| {
-        Error::ForeignCursor(format!("p_after \"{}\" is no cursor of get_project_changes", abridged(text)))
+        Error::ForeignCursor(format!("p_after \"{}\" is not a cursor of get_project_changes", abridged(text)))
     })?;
     if cursor.system != system {
         return Err(Error::ForeignCursor("p_after is from another database cluster".to_owned()));
     }
     // A standby may be behind the server that issued the cursor; a primary that is behind its own cursor was restored.
     if cursor.xid >= backend::next_xid() && !backend::is_standby() {
-        return Err(Error::ForeignCursor("p_after lies ahead of everything this server wrote".to_owned()));
+        return Err(Error::ForeignCursor("p_after is ahead of everything this server has written".to_owned()));
     }
     Ok(cursor)
 }

@@ -112,7 +112,7 @@ fn update_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             let version = row.get("version");
             if version != Some(old.version) && version != old.version.checked_add(1) {
                 let version = old.version;
-                return Err(Error::Invalid(format!("version can only be left at {version} or become the next")));
+                return Err(Error::Invalid(format!("version can only stay at {version} or become the next one")));
             }
             if new.path == old.path { Action::Save(body) } else { Action::Move { to: &new.path, body: Some(body) } }
         } else {

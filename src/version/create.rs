@@ -34,7 +34,10 @@ fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, C
     let change = asked.unwrap_or(ChangeType::Minor);
     let next = last.next(change).ok_or_else(|| {
         let Number { major, minor, patch } = last;
-        Error::Invalid(format!("version numbers end here: no {} after {major}.{minor}.{patch}", change.name()))
+        Error::Invalid(format!(
+            "version numbers are exhausted: no {} version after {major}.{minor}.{patch}",
+            change.name()
+        ))
     })?;
     Ok((next, change))
 }
