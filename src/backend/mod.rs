@@ -18,6 +18,7 @@ mod statement;
 mod table;
 mod trigger;
 mod value;
+mod writer;
 pub mod zstd;
 
 pub use bytes::Bytes;
@@ -33,9 +34,10 @@ pub use session::{
 };
 pub use slots::in_free_slot;
 pub use statement::{Arg, Db, Rows, Statement, connect};
-pub use table::{Allowed, Lookup, Use, Writer};
+pub use table::{Lookup, Use};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};
+pub use writer::{Allowed, Writer};
 
 /// OID of a role.
 pub type RoleId = pgrx::pg_sys::Oid;
