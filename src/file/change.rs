@@ -28,6 +28,15 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// Where the file will be, and the body that the request brings.
+    fn brings(&self) -> (&'a str, Option<Body<'a>>) {
+        match self.action {
+            Action::Save(body) => (self.path, Some(body)),
+            Action::Delete => (self.path, None),
+            Action::Move { to, body } => (to, body),
+        }
+    }
+
     /// The paths that must be locked for it.
     fn paths(&self) -> impl Iterator<Item = &'a str> {
         let to = if let Action::Move { to, .. } = self.action { Some(to) } else { None };
@@ -156,19 +165,18 @@ impl Change<'_> {
             limit::count(self.caller, self.db, self.project)?;
         }
         let previous = state.found.head.as_ref();
-        let kept;
-        let (path, body) = match wanted.action {
-            Action::Save(body) => (wanted.path, Some(body)),
-            Action::Delete => (wanted.path, None),
-            Action::Move { to, body: Some(body) } => (to, Some(body)),
-            Action::Move { to, body: None } => {
-                kept = match previous {
-                    Some(head) => self.content_of(head)?,
-                    None => None,
-                };
-                let Some((text, head, hash)) = &kept else { return Ok(None) };
-                (to, Some(Body { text, hash: *hash, file_type: &head.file_type }))
-            }
+        let version = next_version(previous)?;
+        let (path, brought) = wanted.brings();
+        let kept = match (wanted.action, brought, previous) {
+            (Action::Move { .. }, None, Some(head)) => match self.content_of(head)? {
+                Some(text) => Some(text),
+                None => return Ok(None),
+            },
+            _ => None,
+        };
+        let body = match (&kept, previous) {
+            (Some((text, hash)), Some(head)) => Some(Body { text, hash: *hash, file_type: &head.file_type }),
+            _ => brought,
         };
         let now = backend::clock();
         let chain = previous.map(|head| head.chain).unwrap_or_default();
@@ -177,7 +185,7 @@ impl Change<'_> {
         let new = NewVersion {
             project: self.project,
             file_id: previous.map_or_else(id::next_uuid, |head| head.file_id),
-            version: next_version(previous)?,
+            version,
             id: id::next_uuid(),
             path,
             file_type: body.map(|body| body.file_type).or(previous.map(|head| &*head.file_type)).unwrap_or_default(),
@@ -196,12 +204,12 @@ impl Change<'_> {
         Ok(Some(written(wanted, &new)))
     }
 
-    fn content_of<'h>(&self, head: &'h Head) -> Result<Option<(String, &'h Head, Hash)>, Error> {
+    /// Text and hash of a live file.
+    fn content_of(&self, head: &Head) -> Result<Option<(String, Hash)>, Error> {
         let Some(row) = content::version_row(self.db, self.project, head.file_id, head.version)? else {
             return Ok(None);
         };
-        let text = content::read_text(self.db, self.project, &row)?;
-        Ok(text.zip(head.hash).map(|(text, hash)| (text, head, hash)))
+        Ok(content::read_text(self.db, self.project, &row)?.zip(head.hash))
     }
 
     /// A version that already exists.
@@ -213,11 +221,7 @@ impl Change<'_> {
         is_current: bool,
     ) -> Result<Option<FileVersion<'a>>, Error> {
         let Some(row) = content::version_row(self.db, self.project, file_id, version)? else { return Ok(None) };
-        let (path, body) = match wanted.action {
-            Action::Save(body) => (wanted.path, Some(body)),
-            Action::Delete => (wanted.path, None),
-            Action::Move { to, body } => (to, body),
-        };
+        let (path, body) = wanted.brings();
         let content = match body {
             Some(body) => Some(Cow::Borrowed(body.text)),
             None => content::read_text(self.db, self.project, &row)?.map(Cow::Owned),
@@ -249,11 +253,7 @@ fn next_version(previous: Option<&Head>) -> Result<i32, Error> {
 
 /// The version that was just written. Data it shares with the request is not copied.
 fn written<'a>(wanted: &Wanted<'a>, new: &NewVersion) -> FileVersion<'a> {
-    let (path, body) = match wanted.action {
-        Action::Save(body) => (wanted.path, Some(body)),
-        Action::Delete => (wanted.path, None),
-        Action::Move { to, body } => (to, body),
-    };
+    let (path, body) = wanted.brings();
     FileVersion {
         id: new.id,
         path: Cow::Borrowed(path),

@@ -161,7 +161,7 @@ export function readable(kinds = 'rv') {
     );
 }
 
-/** The extension's functions, except those of triggers. */
+/** The functions of the API: those in the extension's schema, except those of triggers. */
 export function functions() {
     return JSON.parse(
         sql(`SELECT json_agg(json_build_object(
@@ -171,7 +171,7 @@ export function functions() {
                         'granted', has_function_privilege('authenticated', p.oid, 'EXECUTE')))
                FROM pg_depend d
                JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_versioned'
-               JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+               JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid AND p.pronamespace = x.extnamespace
               WHERE d.deptype = 'e' AND p.prorettype <> 'trigger'::regtype`),
     );
 }
