@@ -93,6 +93,10 @@ pub enum Error {
         version: i32,
         flaw: Flaw,
     },
+    /// A trigger of the database's owner kept the version of a file from being written.
+    Suppressed {
+        path: String,
+    },
     /// A table or index of the extension does not exist under its name, or is not usable.
     Missing {
         kind: &'static str,
@@ -159,6 +163,7 @@ impl Error {
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
+            Suppressed { .. } => "09000",
             Missing { .. } => "55000",
             Internal => "XX000",
         }
@@ -298,6 +303,7 @@ impl fmt::Display for Error {
             Damaged { project, path, version, flaw } => {
                 write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
             }
+            Suppressed { path } => write!(f, "a trigger suppressed the new version of file \"{path}\""),
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
             Internal => write!(f, "internal error in pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),

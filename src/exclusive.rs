@@ -45,7 +45,7 @@ impl Exclusive<'_> {
         as_owner(call, |owner| {
             connect(call, |db| {
                 caller.check(db, project, needed, owner)?;
-                db.lock_tables(&TABLES)?;
+                db.lock_tables(&TABLES, || Ok(()))?;
                 let prepared = prepare(db)?;
                 locks::project(project);
                 let exclusive = lock_row(caller, db, project, needed, owner)?;

@@ -3,6 +3,8 @@
 //! Its state is one moment, when the saves made so far will have been paid off at the allowed rate. It is kept in
 //! slots, of which a save uses any that is free, so that two saves never wait for each other or fail because of it.
 
+use core::ffi::CStr;
+
 use pgrx::Uuid;
 
 use crate::backend::{self, Db, Timestamp, Use};
@@ -18,9 +20,9 @@ fn limited(caller: Caller) -> Option<(Uuid, i32)> {
     }
 }
 
-/// Locks the table that [`count`] will use, before the call waits for anything else.
-pub fn lock_table(caller: Caller, db: &Db) -> Result<(), Error> {
-    if limited(caller).is_some() { db.lock_tables(&[(c"rate_limits", Use::Write)]) } else { Ok(()) }
+/// The tables that [`count`] will use, to be locked before a call waits for anything else.
+pub fn tables(caller: Caller) -> &'static [(&'static CStr, Use)] {
+    if limited(caller).is_some() { &[(c"rate_limits", Use::Write)] } else { &[] }
 }
 
 /// Counts a save that is about to be written toward its actor's rate; PT429 if it comes too early. A transaction that

@@ -21,7 +21,8 @@ pub struct PostgresError(*mut pg_sys::ErrorData);
 unsafe impl Send for PostgresError {}
 
 impl PostgresError {
-    /// Whether it is a duplicate key error for the constraint (or unique index) named.
+    /// Whether it is a duplicate key in the unique index named, or in the index that REINDEX CONCURRENTLY replaces by it
+    /// (whose name goes on with `_ccold`).
     pub fn is_duplicate_in(&self, constraint: &str) -> bool {
         // SAFETY: the entire error was copied by `guarded`, and nobody frees it.
         unsafe {

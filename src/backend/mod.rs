@@ -9,11 +9,13 @@ mod bytes;
 mod call;
 mod guard;
 mod lock;
+mod memory;
 mod raise;
 mod result;
 mod row;
 mod session;
 mod slots;
+mod snapshot;
 mod statement;
 mod table;
 mod trigger;
@@ -24,15 +26,16 @@ pub mod zstd;
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
 pub use lock::{Lock, advisory_lock, advisory_try_lock, advisory_unlock};
+pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
 pub use session::{
-    FreshSnapshot, Owner, Visibility, as_owner, bypasses_rls, check_for_interrupts, clock, current_xid, fixed_snapshot,
-    give_memory_back, hash_key, in_own_memory, is_standby, is_superuser, json_time, keep_freed_memory,
-    local_transaction_id, log, log_logical_message, next_xid, notice, notify, reserve_settings, role_name, roles,
-    setting, system_identifier, visibility,
+    Owner, as_owner, bypasses_rls, check_for_interrupts, clock, current_xid, hash_key, is_standby, is_superuser,
+    json_time, local_transaction_id, log, log_logical_message, next_xid, notice, notify, reserve_settings, role_name,
+    roles, setting, system_identifier,
 };
 pub use slots::in_free_slot;
+pub use snapshot::{FreshSnapshot, Visibility, fixed_snapshot, visibility};
 pub use statement::{Arg, Db, Rows, Statement, connect};
 pub use table::{Lookup, Use};
 pub use trigger::{Event, Trigger, stamp_inserted_row};

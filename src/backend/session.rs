@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 use std::ffi::CString;
 
-use pgrx::{PgMemoryContexts, pg_sys};
+use pgrx::pg_sys;
 
 use super::guard;
 use super::value::Timestamp;
@@ -121,30 +121,6 @@ pub fn system_identifier() -> u64 {
     unsafe { pg_sys::GetSystemIdentifier() }
 }
 
-/// What the active snapshot shows; equal only for identical views of the database.
-pub type Visibility = Vec<u32>;
-
-/// Compares what is preserved in a copied snapshot; its counter of commits is not.
-pub fn visibility() -> Visibility {
-    // SAFETY: there is an active snapshot, whose arrays have these lengths.
-    unsafe {
-        assert!(pg_sys::ActiveSnapshotSet(), "called without a snapshot");
-        let snapshot = &*pg_sys::GetActiveSnapshot();
-        let running = |ids: *mut pg_sys::TransactionId, count: usize| {
-            let ids: &[pg_sys::TransactionId] = if count == 0 { &[] } else { core::slice::from_raw_parts(ids, count) };
-            ids.iter().map(|&id| u32::from(id))
-        };
-        // Rolling back a savepoint changes what is visible, and nothing else here.
-        let savepoint = pg_sys::GetCurrentSubTransactionId();
-        let (transactions, subtransactions) = (snapshot.xcnt, snapshot.subxcnt.max(0) as u32);
-        [snapshot.xmin.into(), snapshot.xmax.into(), snapshot.curcid, savepoint, transactions, subtransactions]
-            .into_iter()
-            .chain(running(snapshot.xip, transactions as usize))
-            .chain(running(snapshot.subxip, subtransactions as usize))
-            .collect()
-    }
-}
-
 /// A number that no two transactions of this backend share (for a very long time).
 pub fn local_transaction_id() -> u32 {
     // SAFETY: a backend keeps its entry for its entire lifetime.
@@ -154,12 +130,6 @@ pub fn local_transaction_id() -> u32 {
         #[cfg(not(any(feature = "pg15", feature = "pg16")))]
         return (*pg_sys::MyProc).vxid.lxid;
     }
-}
-
-/// REPEATABLE READ or above: the transaction's snapshot is fixed, and no lock makes it newer.
-pub fn fixed_snapshot() -> bool {
-    // SAFETY: a plain read of the session's state.
-    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int }
 }
 
 /// `hashtextextended(text, 0)`.
@@ -204,37 +174,6 @@ fn with_c_strings<R>(a: &str, b: &str, body: impl FnOnce(&CStr, &CStr) -> R) -> 
     body(&a, &b)
 }
 
-/// Makes the C library keep up to 4 MB of memory freed at the end of the heap. Each query allocates and frees some 30
-/// KB for every index it scans, and by default glibc requests this from the kernel and returns it at every save, which
-/// takes up to a fifth of its time. Freeing one large block raises both of glibc's thresholds (mallopt(3),
-/// `M_MMAP_THRESHOLD`).
-pub fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
-}
-
-/// Returns freed memory to the system when the transaction ends: by then, Postgres has also freed the memory used for a
-/// large call's arguments and result.
-pub fn give_memory_back() {
-    unsafe extern "C-unwind" fn trim(_: *mut core::ffi::c_void) {
-        #[cfg(target_env = "gnu")]
-        {
-            unsafe extern "C" {
-                fn malloc_trim(pad: usize) -> c_int;
-            }
-            // SAFETY: a function of the C library without preconditions.
-            unsafe { malloc_trim(0) };
-        }
-    }
-    // SAFETY: the callback lives in the memory context whose end it waits for.
-    unsafe {
-        let context = pg_sys::TopTransactionContext;
-        let callback: *mut pg_sys::MemoryContextCallback =
-            pg_sys::MemoryContextAllocZero(context, size_of::<pg_sys::MemoryContextCallback>()).cast();
-        (*callback).func = Some(trim);
-        pg_sys::MemoryContextRegisterResetCallback(context, callback);
-    }
-}
-
 /// Ends the call here if it was canceled, timed out, or the session is being terminated.
 pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
@@ -271,35 +210,4 @@ impl Drop for PinnedSearchPath {
             unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
         }
     }
-}
-
-/// While it exists, this snapshot is used for reading: under READ COMMITTED it shows everything committed until now,
-/// and always everything this transaction did before.
-pub struct FreshSnapshot(());
-
-impl FreshSnapshot {
-    pub fn take() -> Self {
-        // SAFETY: popped by `drop`, or at the end of the transaction after an error.
-        unsafe {
-            pg_sys::CommandCounterIncrement();
-            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-        }
-        FreshSnapshot(())
-    }
-}
-
-impl Drop for FreshSnapshot {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: pushed by `take`.
-            unsafe { pg_sys::PopActiveSnapshot() };
-        }
-    }
-}
-
-/// Runs `body` in a separate memory context for Postgres allocations, which is freed when `body` is done.
-pub fn in_own_memory<R>(body: impl FnOnce() -> R) -> R {
-    let mut memory = PgMemoryContexts::new("pg_versioned call");
-    // SAFETY: the result of `body` belongs to Rust, or lives in the memory context of the call.
-    unsafe { memory.switch_to(|_| body()) }
 }

@@ -15,6 +15,9 @@ use super::row::Row;
 use super::statement::{Arg, Db, Statement};
 use crate::error::Error;
 
+/// Most columns of a key.
+const MOST_COLUMNS: usize = 3;
+
 /// How a call will use a table.
 #[derive(Clone, Copy)]
 pub enum Use {
@@ -41,7 +44,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// `index` is the name of a unique btree index of `table`; `query` selects `*` from the table by `key`, the index's
+    /// `index` is the name of a btree index of `table`; `query` selects `*` from the table by `key`, the index's
     /// columns in order.
     pub const fn new(
         table: &'static CStr,
@@ -54,12 +57,23 @@ impl Lookup {
 }
 
 impl Db<'_> {
-    /// Locks tables for the way a call will use them. Must be done before waiting for advisory locks: a call that waits
-    /// for a table then holds nothing that other such calls wait for, so that maintenance commands in between cannot
-    /// cause a deadlock.
-    pub fn lock_tables(&self, tables: &[(&'static CStr, Use)]) -> Result<(), Error> {
+    /// Locks tables for the use a call will make of them. This must be done before waiting for advisory locks: a call that
+    /// waits for a table then holds nothing that similar calls wait for, so maintenance in between cannot make them
+    /// deadlock. `before_waiting` is asked once if a table is not free.
+    pub fn lock_tables(
+        &self,
+        tables: &[(&'static CStr, Use)],
+        before_waiting: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut before_waiting = Some(before_waiting);
         for &(name, how) in tables {
-            let oid = self.lock_table(name, how.lock_mode())?;
+            let oid = match self.try_lock_table(name, how.lock_mode())? {
+                Some(oid) => oid,
+                None => {
+                    before_waiting.take().map_or(Ok(()), |ask| ask())?;
+                    self.lock_table(name, how.lock_mode())?
+                }
+            };
             self.locked.borrow_mut().push((name, oid));
         }
         Ok(())
@@ -82,9 +96,35 @@ impl Db<'_> {
         if let Some(row) = self.probe(lookup, key)? {
             return Ok(Some(row));
         }
-        let row = self.query_row(lookup, key);
+        // SAFETY: any name will do.
+        let may_be_distributed = unsafe { pg_sys::get_extension_oid(c"citus".as_ptr(), true) } != pg_sys::InvalidOid;
+        let row = may_be_distributed.then(|| self.query_row(lookup, key)).flatten();
         self.is_distributed.set(row.is_some());
         Ok(row)
+    }
+
+    /// Finds all rows that have the key, with the active snapshot. The index need not be unique.
+    pub fn look_up_all(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Vec<Row<'_>>, Error> {
+        let by_query = || Ok(self.read(&lookup.query, key).iter().map(|row| row.copied()).collect());
+        if self.is_distributed.get() {
+            return by_query();
+        }
+        let oid = self.table(lookup.table, Use::Read)?;
+        // SAFETY: as in `probe`; each row that is found holds a reference to the table of its own.
+        unsafe {
+            let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
+            let index = index_named(self.namespace(), table, lookup.index);
+            let found = match index {
+                Some(index) if (*(*index).rd_index).indcheckxmin => {
+                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+                    by_query()
+                }
+                Some(index) => Ok(rows_by_index(table, index, lookup.key, key)),
+                None => Err(missing_index(lookup.index)),
+            };
+            pg_sys::table_close(table, pg_sys::NoLock as _);
+            found
+        }
     }
 
     fn query_row(&self, lookup: &'static Lookup, key: &[Arg]) -> Option<Row<'_>> {
@@ -121,9 +161,30 @@ impl Db<'_> {
         }
     }
 
-    /// Locks a table by name until the transaction ends; returns its OID.
+    /// Locks a table by its name until the transaction ends; returns its oid.
     pub(super) fn lock_table(&self, name: &CStr, mode: pg_sys::LOCKMODE) -> Result<pg_sys::Oid, Error> {
-        // SAFETY: a name and an OID, which need not exist.
+        let lock = |oid| {
+            // SAFETY: locking an oid is safe even if the table no longer exists.
+            unsafe { pg_sys::LockRelationOid(oid, mode) };
+            true
+        };
+        // It has waited, so there is an oid.
+        self.lock_named(name, mode, lock).map(|oid| oid.expect("the lock was waited for"))
+    }
+
+    /// The same if that needs no waiting.
+    fn try_lock_table(&self, name: &CStr, mode: pg_sys::LOCKMODE) -> Result<Option<pg_sys::Oid>, Error> {
+        // SAFETY: as above.
+        self.lock_named(name, mode, |oid| unsafe { pg_sys::ConditionalLockRelationOid(oid, mode) })
+    }
+
+    fn lock_named(
+        &self,
+        name: &CStr,
+        mode: pg_sys::LOCKMODE,
+        lock: impl Fn(pg_sys::Oid) -> bool,
+    ) -> Result<Option<pg_sys::Oid>, Error> {
+        // SAFETY: any name and any oid will do.
         let named = || unsafe { pg_sys::get_relname_relid(name.as_ptr(), self.namespace()) };
         // SAFETY: a plain read of a global.
         let messages = || unsafe { pg_sys::SharedInvalidMessageCounter };
@@ -133,11 +194,12 @@ impl Db<'_> {
             if oid == pg_sys::InvalidOid {
                 return Err(Error::Missing { kind: "table", name: name.to_string_lossy().into_owned() });
             }
-            // SAFETY: locking an OID is safe even if the table no longer exists.
-            unsafe { pg_sys::LockRelationOid(oid, mode) };
-            // While waiting for the lock, the name may have become that of another table.
+            if !lock(oid) {
+                return Ok(None);
+            }
+            // Locking it may have revealed that the name now belongs to another table.
             if messages() == before || named() == oid {
-                return Ok(oid);
+                return Ok(Some(oid));
             }
             // SAFETY: taken above.
             unsafe { pg_sys::UnlockRelationOid(oid, mode) };
@@ -192,7 +254,6 @@ unsafe fn probe_index(
     columns: &[&str],
     key: &[Arg],
 ) -> Option<pg_sys::HeapTuple> {
-    const MOST_COLUMNS: usize = 3;
     assert!(columns.len() <= MOST_COLUMNS, "{} columns", columns.len());
     // SAFETY: the table and the index are open and belong together; conditions and slot live as long as the scan.
     unsafe {
@@ -201,6 +262,30 @@ unsafe fn probe_index(
         let row = guard::first_row(table, index, snapshot, conditions.as_mut_ptr(), columns.len() as _);
         pg_sys::index_close(index, pg_sys::AccessShareLock as _);
         (!row.is_null()).then_some(row)
+    }
+}
+
+/// Copies of all rows whose index columns are equal to `key`. Closes the index.
+unsafe fn rows_by_index<'r>(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    columns: &[&str],
+    key: &[Arg],
+) -> Vec<Row<'r>> {
+    // SAFETY: table and index are open and belong together; conditions and slot live as long as the scan.
+    unsafe {
+        let mut conditions = equal_to::<MOST_COLUMNS>(columns, key);
+        let scan = begin_scan(table, index, pg_sys::GetActiveSnapshot(), &mut conditions[..columns.len()]);
+        let slot = pg_sys::table_slot_create(table, core::ptr::null_mut());
+        let mut rows = Vec::new();
+        while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
+            let reference = pg_sys::table_open((*table).rd_id, pg_sys::NoLock as _);
+            rows.push(Row::of_table(pg_sys::ExecCopySlotHeapTuple(slot), reference));
+        }
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        pg_sys::index_endscan(scan);
+        pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+        rows
     }
 }
 

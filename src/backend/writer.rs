@@ -335,8 +335,10 @@ unsafe fn has_columns(table: pg_sys::Relation, columns: &[(&str, pg_sys::Oid)]) 
 unsafe fn has_only_triggers(table: pg_sys::Relation, command: pg_sys::CmdType::Type, allowed: &Allowed) -> bool {
     let is_insert = command == pg_sys::CmdType::CMD_INSERT;
     let event = if is_insert { pg_sys::TRIGGER_TYPE_INSERT } else { pg_sys::TRIGGER_TYPE_UPDATE } as i16;
-    // SAFETY: the table is open, and so is its trigger descriptor.
+    // SAFETY: the table is open, and so is its trigger descriptor. Looking up the foreign key may read the catalogue,
+    // which may replace the descriptor, so that is done first; nothing below reads the catalogue.
     unsafe {
+        let foreign_key = allowed.foreign_key.and_then(|column| foreign_key_of(table, column));
         let description = (*table).trigdesc;
         if description.is_null() {
             return true;
@@ -345,23 +347,21 @@ unsafe fn has_only_triggers(table: pg_sys::Relation, command: pg_sys::CmdType::T
         triggers.iter().filter(|trigger| trigger.tgtype & event != 0).all(|trigger| {
             if trigger.tgisinternal {
                 let check = pg_sys::Oid::from(pg_sys::F_RI_FKEY_CHECK_UPD);
-                return trigger.tgfoid == check
-                    && allowed.foreign_key.is_some_and(|column| is_foreign_key_of(table, trigger, column));
+                return trigger.tgfoid == check && foreign_key == Some(trigger.tgconstraint);
             }
             allowed.trigger.is_some_and(|name| CStr::from_ptr(trigger.tgname) == name)
         })
     }
 }
 
-/// Whether a trigger belongs to a foreign key on just this column.
-unsafe fn is_foreign_key_of(table: pg_sys::Relation, trigger: &pg_sys::Trigger, column: &str) -> bool {
-    // SAFETY: the list belongs to the relation cache, and has nodes of this kind.
+/// The constraint that is a foreign key on just this column.
+unsafe fn foreign_key_of(table: pg_sys::Relation, column: &str) -> Option<pg_sys::Oid> {
+    // SAFETY: the list belongs to the relation cache, has nodes of this kind, and is read at once.
     unsafe {
         let keys = pgrx::PgList::<pg_sys::ForeignKeyCacheInfo>::from_pg(pg_sys::RelationGetFKeyList(table));
-        keys.iter_ptr().any(|key| {
-            (*key).conoid == trigger.tgconstraint
-                && (*key).nkeys == 1
-                && is_named((*table).rd_att, (*key).conkey[0].into(), column)
-        })
+        let is_it = |key: &*mut pg_sys::ForeignKeyCacheInfo| {
+            (**key).nkeys == 1 && is_named((*table).rd_att, (**key).conkey[0].into(), column)
+        };
+        keys.iter_ptr().find(is_it).map(|key| (*key).conoid)
     }
 }

@@ -101,9 +101,6 @@ impl Decoded {
     }
 }
 
-/// Maximum size of the contents that a decoder keeps; larger ones are decoded again.
-const KEPT_BYTES: usize = 32 << 20;
-
 /// Decodes the versions of a query, and keeps what they stand on, because neighboring versions share it.
 ///
 /// Rows that a caller can make up are decoded with a separate decoder per query, so that no caller learns what others
@@ -127,15 +124,11 @@ impl Decoder {
             (Some(keyframe), None) => Some(self.keyframe(keyframe)?),
             (Some(middle), Some(keyframe)) => Some(self.middle(middle, keyframe)?),
         };
-        let text = text(version, base, hash);
-        if self.bytes() > KEPT_BYTES {
-            *self = Decoder::default();
-        }
-        text
+        text(version, base, hash)
     }
 
     /// Total size in bytes of the contents that are kept.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         [&self.keyframe, &self.middle].into_iter().flatten().map(|kept| kept.content.len()).sum()
     }
 

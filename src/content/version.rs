@@ -11,6 +11,7 @@ use super::stored::{self, Decoder, Hash, Stored};
 use crate::args;
 use crate::backend::{self, Bytes, Db, Lookup, Row};
 use crate::error::{Error, Flaw};
+use crate::settings::BASE_CACHE_SIZE;
 
 /// The row of a file's version.
 pub fn version_row<'d>(db: &'d Db, project: Uuid, file_id: Uuid, version: i32) -> Result<Option<Row<'d>>, Error> {
@@ -44,7 +45,13 @@ pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Er
     let stands_on = base.as_ref().map_or((None, None), |rows| {
         (rows.base.as_ref().and_then(Stored::of), rows.keyframe.as_ref().and_then(Stored::of))
     });
-    let text = DECODER.with_borrow_mut(|decoder| decoder.text(stored, stands_on, hash.fetch()));
+    let text = DECODER.with_borrow_mut(|decoder| {
+        let text = decoder.text(stored, stands_on, hash.fetch());
+        if decoder.bytes() > BASE_CACHE_SIZE.get() as usize * 1024 {
+            *decoder = Decoder::default();
+        }
+        text
+    });
     text.map(Some).map_err(|flaw| {
         let (path, version) = (row.value("file_path"), row.value("version"));
         Error::Damaged { project, path, version, flaw }

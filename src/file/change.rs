@@ -76,9 +76,10 @@ pub fn saving<T>(call: &Call, project: Uuid, body: impl FnOnce(&Change) -> Resul
     let caller = Caller::identify(call)?;
     as_owner(call, |owner| {
         connect(call, |db| {
-            db.lock_tables(&find::TABLES)?;
-            limit::lock_table(caller, db)?;
-            body(&Change { caller, db, owner, project, counted: Cell::new(false) })
+            let change = Change { caller, db, owner, project, counted: Cell::new(false) };
+            db.lock_tables(&find::TABLES, || change.check_rights())?;
+            db.lock_tables(limit::tables(caller), || change.check_rights())?;
+            body(&change)
         })
     })
 }
@@ -161,9 +162,6 @@ impl Change<'_> {
         write: Write,
         snapshot_seq: i32,
     ) -> Result<Option<FileVersion<'a>>, Error> {
-        if !self.counted.replace(true) {
-            limit::count(self.caller, self.db, self.project)?;
-        }
         let previous = state.found.head.as_ref();
         let version = next_version(previous)?;
         let (path, brought) = wanted.brings();
@@ -197,6 +195,9 @@ impl Change<'_> {
             // Never earlier than the version it follows, even if the clock was set back.
             at: state.updated_at().map_or(now, |before| now.max(before)),
         };
+        if !self.counted.replace(true) {
+            limit::count(self.caller, self.db, self.project)?;
+        }
         if !write::write(self.db, write, state.head.as_ref(), &new)? {
             return Ok(None);
         }

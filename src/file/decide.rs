@@ -26,8 +26,9 @@ pub enum Expected {
     Nothing,
     /// A file whose newest version, possibly a deletion, has this number.
     Version(i32),
-    /// A live file with this version; `was_current` is false if the client's statement found it already replaced.
-    Row { version: i32, was_current: bool },
+    /// A live file whose current version is this row of the view; `was_current` is false if the client's statement found
+    /// it already replaced.
+    Row { id: Uuid, version: i32, was_current: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub struct Found {
     pub destination: Option<Head>,
     /// The version requested by [`earlier_try`].
     pub earlier: Option<Earlier>,
+    /// Id of the head's version, if the request is about a row of the view.
+    pub row: Option<Uuid>,
 }
 
 /// A file's newest version.
@@ -141,9 +144,7 @@ impl Found {
             Expected::Anything => true,
             Expected::Nothing => self.live().is_none(),
             Expected::Version(n) => self.head.as_ref().is_some_and(|head| head.version == n),
-            Expected::Row { version, was_current } => {
-                was_current && self.live().is_some_and(|head| head.version == version)
-            }
+            Expected::Row { id, was_current, .. } => was_current && self.live().is_some() && self.row == Some(id),
         }
     }
 }
@@ -171,9 +172,10 @@ impl Expected {
 /// The version to read as [`Found::earlier`] before deciding; `None` if no earlier attempt can be the result.
 pub fn earlier_try(found: &Found, wanted: &Wanted) -> Option<EarlierTry> {
     let after = match wanted.expected {
-        Expected::Anything | Expected::Row { was_current: false, .. } => return None,
+        // A row of the view is current or it is not: statements are not sent twice.
+        Expected::Anything | Expected::Row { .. } => return None,
         Expected::Nothing => After::LastDeletion,
-        Expected::Version(n) | Expected::Row { version: n, .. } => After::Version(n),
+        Expected::Version(n) => After::Version(n),
     };
     let file = match wanted.action {
         Action::Save(body) if is_same(found.live(), &body) => None,
@@ -464,7 +466,7 @@ mod tests {
         let wanted = rename(Expected::Anything);
         assert_eq!(outcome(&at(None), &wanted), Err("PT404"));
         assert_eq!(outcome(&at(deleted(2)), &wanted), Err("PT404"));
-        let onto = |destination| Found { head: live(2, 1), destination, earlier: None };
+        let onto = |destination| Found { head: live(2, 1), destination, ..Found::default() };
         assert_eq!(outcome(&onto(live(1, 5)), &wanted), Err("PT409"));
         assert_eq!(outcome(&onto(deleted(1)), &wanted), Ok(Decision::Write(Write::Move)));
         let nowhere = Wanted { action: Action::Move { to: "a", body: None }, ..wanted };
@@ -473,13 +475,17 @@ mod tests {
 
     #[test]
     fn a_row_of_the_view_must_be_current_before_and_after_waiting() {
-        let row = |version, was_current| Expected::Row { version, was_current };
+        let row = |was_current| Expected::Row { id: id(7), version: 3, was_current };
+        let at = |head, row| Found { row, ..at(head) };
         for make in [|e| save(1, e), |e| delete(e), |e| rename(e)] as [fn(Expected) -> Wanted<'static>; 3] {
-            assert!(matches!(outcome(&at(live(3, 2)), &make(row(3, true))), Ok(Decision::Write(_))));
-            assert_eq!(outcome(&at(live(4, 2)), &make(row(3, true))), Err("PT409"));
-            assert_eq!(outcome(&at(deleted(4)), &make(row(3, true))), Err("PT409"));
-            assert_eq!(outcome(&at(None), &make(row(3, true))), Err("PT409"));
-            assert_eq!(outcome(&at(live(4, 1)), &make(row(2, false))), Err("PT409"));
+            let current = at(live(3, 2), Some(id(7)));
+            assert!(matches!(outcome(&current, &make(row(true))), Ok(Decision::Write(_))));
+            assert_eq!(outcome(&current, &make(row(false))), Err("PT409"));
+            // Replaced, also by another file's version of the same number; deleted; gone.
+            assert_eq!(outcome(&at(live(4, 2), Some(id(8))), &make(row(true))), Err("PT409"));
+            assert_eq!(outcome(&at(live(3, 2), Some(id(8))), &make(row(true))), Err("PT409"));
+            assert_eq!(outcome(&at(deleted(4), Some(id(8))), &make(row(true))), Err("PT409"));
+            assert_eq!(outcome(&at(None, None), &make(row(true))), Err("PT409"));
         }
     }
 
@@ -504,7 +510,7 @@ mod tests {
             Just(Expected::Anything),
             Just(Expected::Nothing),
             (1..5_i32).prop_map(Expected::Version),
-            (1..5_i32, any::<bool>()).prop_map(|(version, was_current)| Expected::Row { version, was_current }),
+            any::<bool>().prop_map(|was_current| Expected::Row { id: id(7), version: 3, was_current }),
         ]
     }
 
@@ -533,7 +539,7 @@ mod tests {
         fn what_is_written_was_expected_and_is_new(
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
         ) {
-            let found = Found { head, destination, earlier };
+            let found = Found { head, destination, earlier, row: Some(id(7)) };
             let decision = decide(&found, &wanted, me(), id(9));
             if let Ok(Decision::Write(write)) = decision {
                 prop_assert!(found.is_as_expected(wanted.expected));
@@ -553,7 +559,7 @@ mod tests {
         fn an_earlier_try_is_the_actors_own(
             head in any_head(), destination in any_head(), earlier in any_earlier(), wanted in any_wanted()
         ) {
-            let found = Found { head, destination, earlier };
+            let found = Found { head, destination, earlier, row: Some(id(7)) };
             if let Ok(Decision::EarlierTry { .. }) = decide(&found, &wanted, me(), id(9)) {
                 prop_assert!(found.earlier.as_ref().is_some_and(|made| made.author == me()));
             }

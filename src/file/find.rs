@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use pgrx::Uuid;
 
-use super::decide::{self, After, Earlier, EarlierTry, Found, Head, Wanted};
+use super::decide::{self, After, Earlier, EarlierTry, Expected, Found, Head, Wanted};
 use crate::args;
 use crate::backend::{Bytes, Db, Lookup, Row, Rows, Statement, Timestamp, Use};
 use crate::content::chain::Chain;
@@ -32,6 +32,10 @@ pub fn find<'d>(db: &'d Db, project: Uuid, wanted: &Wanted) -> Result<State<'d>,
     if let decide::Action::Move { to, .. } = wanted.action {
         found.destination = newest_at(db, project, to)?.as_ref().map(head);
     }
+    if let (Expected::Row { .. }, Some(head)) = (wanted.expected, &found.head) {
+        let version = content::version_row(db, project, head.file_id, head.version)?;
+        found.row = version.map(|row| row.value("id"));
+    }
     if let Some(asked) = decide::earlier_try(&found, wanted) {
         found.earlier = earlier(db, project, asked)?;
     }
@@ -51,25 +55,19 @@ fn newest_at<'d>(db: &'d Db, project: Uuid, path: &str) -> Result<Option<Row<'d>
         "SELECT * FROM {s}.project_file_heads
           WHERE project_id = :project_id AND file_path = :file_path AND NOT is_deleted",
     );
-    static HEAD: Lookup = Lookup::new(
+    static AT_PATH: Lookup = Lookup::new(
         c"project_file_heads",
-        c"project_file_heads_pkey",
-        &["file_id", "project_id"],
-        "SELECT * FROM {s}.project_file_heads WHERE file_id = :file_id AND project_id = :project_id",
+        c"project_file_heads_path",
+        &["project_id", "file_path"],
+        "SELECT * FROM {s}.project_file_heads WHERE project_id = :project_id AND file_path = :file_path",
     );
-    static DELETED_LAST: Statement = Statement::new(
-        "SELECT file_id
-           FROM {s}.project_file_heads
-          WHERE project_id = :project AND file_path = :path AND is_deleted
-          ORDER BY updated_at DESC, file_id DESC
-          LIMIT 1",
-    );
-    if let Some(live) = db.look_up(&LIVE, &args! { project_id: project, file_path: path })? {
+    let key = args! { project_id: project, file_path: path };
+    if let Some(live) = db.look_up(&LIVE, &key)? {
         return Ok(Some(live));
     }
-    let rows = db.read(&DELETED_LAST, &args! { project, path });
-    let Some(deleted) = rows.first() else { return Ok(None) };
-    db.look_up(&HEAD, &args! { file_id: deleted.value::<Uuid>("file_id"), project_id: project })
+    let deleted = db.look_up_all(&AT_PATH, &key)?.into_iter().filter(|row| row.value("is_deleted"));
+    let age = |row: &Row| (row.value::<Timestamp>("updated_at"), *row.value::<Uuid>("file_id").as_bytes());
+    Ok(deleted.max_by_key(age))
 }
 
 fn head(row: &Row) -> Head {

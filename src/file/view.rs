@@ -89,7 +89,7 @@ impl Old {
     }
 
     fn wanted<'a>(&'a self, action: Action<'a>) -> Wanted<'a> {
-        let expected = Expected::Row { version: self.version, was_current: self.was_current };
+        let expected = Expected::Row { id: self.id, version: self.version, was_current: self.was_current };
         Wanted { path: &self.path, expected, action, file: None }
     }
 }

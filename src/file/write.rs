@@ -9,7 +9,7 @@ use pgrx::pg_sys::{INT4MULTIRANGEOID, Oid, XID8OID};
 
 use super::decide::{Body, Write};
 use crate::args;
-use crate::backend::{self, Allowed, Arg, Bytes, Db, Row, Statement, Timestamp, Value, Writer, column_type};
+use crate::backend::{self, Allowed, Arg, Bytes, Db, Row, Rows, Statement, Timestamp, Value, Writer, column_type};
 use crate::content::chain::{Chain, StoredForm};
 use crate::error::Error;
 
@@ -35,12 +35,12 @@ pub struct NewVersion<'a> {
 /// Writes a version and its head, whose row was `head`; returns whether the head was still that one, or still missing.
 pub fn write(db: &Db, write: Write, head: Option<&Row>, new: &NewVersion) -> Result<bool, Error> {
     match (write, head) {
-        (Write::Create, _) => Ok(create(db, new)),
+        (Write::Create, _) => create(db, new),
         (Write::Update, Some(head)) => match update_directly(db, head, new)? {
             Some(written) => Ok(written),
-            None => Ok(update(db, new)),
+            None => update(db, new),
         },
-        _ => Ok(change_place(db, new)),
+        _ => change_place(db, new),
     }
 }
 
@@ -49,20 +49,21 @@ macro_rules! head_then_version {
         concat!(
             "WITH head AS (",
             $head,
-            ")
+            "), version AS (
             INSERT INTO {s}.project_file_versions
                    (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, size_bytes,
                     is_deleted, snapshot_seq, change_xid, created_by, encoding, base_version, stored)
             SELECT :project, :file_id, :path, :version, :hash, :file_type, :at, :id, :size,
                    :is_deleted, :snapshot_seq, :xid, :actor, :encoding, :stands_on, :stored
               FROM head
-            RETURNING version"
+            RETURNING version)
+            SELECT (SELECT count(*) FROM head) AS heads, (SELECT count(*) FROM version) AS versions"
         )
     };
 }
 
 /// Saves the first version of a new file, unless there is now a live file at the path.
-fn create(db: &Db, new: &NewVersion) -> bool {
+fn create(db: &Db, new: &NewVersion) -> Result<bool, Error> {
     static CREATE: Statement = Statement::new(head_then_version!(
         "INSERT INTO {s}.project_file_heads
                 (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
@@ -72,11 +73,11 @@ fn create(db: &Db, new: &NewVersion) -> bool {
          ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
          RETURNING version"
     ));
-    !db.run(&CREATE, &parameters(new)).is_empty()
+    is_written(&db.run(&CREATE, &parameters(new)), new)
 }
 
 /// Saves the next version of a live file, unless its head has changed.
-fn update(db: &Db, new: &NewVersion) -> bool {
+fn update(db: &Db, new: &NewVersion) -> Result<bool, Error> {
     // Not INSERT ... ON CONFLICT (path) DO UPDATE: if a writer without locks moves the file away meanwhile, that finds
     // no conflict and inserts a second head for the same file, causing a duplicate key error.
     static UPDATE: Statement = Statement::new(head_then_version!(
@@ -87,12 +88,12 @@ fn update(db: &Db, new: &NewVersion) -> bool {
             AND file_path = :path AND NOT is_deleted AND base_version IS NOT DISTINCT FROM :base_before
          RETURNING version"
     ));
-    !db.run(&UPDATE, &parameters(new)).is_empty()
+    is_written(&db.run(&UPDATE, &parameters(new)), new)
 }
 
 /// Saves a version that changes whether or where a file lives: deletes, revives or moves it. Does nothing if its head
 /// has changed or the path is taken.
-fn change_place(db: &Db, new: &NewVersion) -> bool {
+fn change_place(db: &Db, new: &NewVersion) -> Result<bool, Error> {
     static CHANGE_PLACE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
             SET file_path = :path, version = :version, content_hash = :hash, file_type = :file_type,
@@ -102,8 +103,18 @@ fn change_place(db: &Db, new: &NewVersion) -> bool {
             AND base_version IS NOT DISTINCT FROM :base_before
          RETURNING version"
     ));
-    let write = || !db.run(&CHANGE_PLACE, &parameters(new)).is_empty();
-    db.undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(false)
+    let write = || is_written(&db.run(&CHANGE_PLACE, &parameters(new)), new);
+    db.undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(Ok(false))
+}
+
+/// Whether the head was still as expected. If it was, there is a version as well, unless a trigger has suppressed it.
+fn is_written(rows: &Rows, new: &NewVersion) -> Result<bool, Error> {
+    let row = rows.one();
+    match (row.value::<i64>("heads"), row.value::<i64>("versions")) {
+        (0, _) => Ok(false),
+        (_, 0) => Err(Error::Suppressed { path: new.path.to_owned() }),
+        _ => Ok(true),
+    }
 }
 
 fn parameters<'v>(new: &NewVersion) -> [Arg<'v>; 20] {

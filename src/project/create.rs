@@ -211,7 +211,7 @@ fn create_complete_project(
         };
         let started = as_owner(call, |_| {
             connect(call, |db| {
-                db.lock_tables(&TABLES)?;
+                db.lock_tables(&TABLES, || Ok(()))?;
                 locks::owner(owner);
                 create(db, &request, arrived)
             })

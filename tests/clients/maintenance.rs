@@ -111,7 +111,7 @@ fn a_save_behind_an_index_that_is_made_anew() {
                  ON versioned.project_file_heads (project_id, file_path) WHERE NOT is_deleted",
         ),
         (
-            "project_file_heads_pkey",
+            "project_file_heads_path",
             "ALTER TABLE versioned.project_file_heads DROP CONSTRAINT project_file_heads_pkey;
              ALTER TABLE versioned.project_file_heads ADD PRIMARY KEY (file_id, project_id)",
         ),
@@ -320,6 +320,47 @@ fn calls_beside_new_indexes_of_the_projects() {
 #[test]
 fn calls_beside_truncates_of_the_limits() {
     nothing_fails_beside("calls_truncate", 60, true, "TRUNCATE versioned.rate_limits");
+}
+
+/// Readers hold no lock on one index while they wait for another.
+#[test]
+fn readers_beside_rebuilt_indexes() {
+    let db = hasty("readers_reindex");
+    let (owner, mut admin) = (Uuid::new_v4(), db.connect());
+    let project = admin.project(owner).project;
+    for path in ["live", "gone"] {
+        admin.put(project, path, "one");
+        admin.put(project, path, "two");
+    }
+    admin.delete(project, "gone", None).expect("deleted");
+    let (done, failed) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for call in [
+            "SELECT count(*) FROM versioned.get_project_file_history($1, 'gone')",
+            "SELECT count(*) FROM versioned.get_project_file($1, 'gone', 1)",
+            "SELECT count(*) FROM versioned.get_project_file($1, 'live')",
+        ] {
+            let (db, done, failed) = (&db, &done, &failed);
+            scope.spawn(move || {
+                let mut reader = db.user(owner);
+                while !done.load(Ordering::Relaxed) {
+                    if let Err(refusal) = reader.try_rows(call, &[&project]) {
+                        failed.lock().expect("no panic").push(format!("{call}: {refusal:?}"));
+                    }
+                }
+            });
+        }
+        for _ in 0..60 {
+            for table in ["project_file_heads", "project_file_versions", "projects"] {
+                if let Err(refusal) = admin.try_run(&format!("REINDEX TABLE versioned.{table}")) {
+                    failed.lock().expect("no panic").push(format!("{table}: {refusal:?}"));
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let failed = failed.into_inner().expect("no panic");
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 /// Indexes that calls look up rows by.

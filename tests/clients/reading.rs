@@ -174,3 +174,30 @@ fn listings_over_many_projects_show_the_readable_ones() {
     ids.sort_unstable();
     assert_eq!(ids, readable);
 }
+
+/// The leader of a parallel query calls them, too, where rows are written to a new table.
+#[test]
+fn readers_work_in_parallel_queries_that_write() {
+    let db = Database::new("reading_parallel");
+    let (owner, mut admin) = (Uuid::new_v4(), db.connect());
+    let project = admin.project(owner).project;
+    admin.put(project, "a", "one");
+    admin.run(
+        "CREATE TABLE public.big AS SELECT i FROM generate_series(1, 100000) i;
+         GRANT SELECT ON public.big TO PUBLIC; ANALYZE public.big;
+         SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+         SET max_parallel_workers_per_gather = 2",
+    );
+    for (n, call) in [
+        "(SELECT content FROM versioned.get_project_file('{p}', 'a'))",
+        "versioned.diff_project_file('{p}', 'a', 1)",
+        "(SELECT count(*) FROM versioned.get_project_file_history('{p}', 'a'))",
+        "(SELECT count(*) FROM versioned.get_project_changes('{p}'))",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let call = call.replace("{p}", &project.to_string());
+        admin.run(&format!("CREATE TABLE public.made_{n} AS SELECT count(*) AS n, {call} AS answer FROM public.big"));
+    }
+}

@@ -238,3 +238,18 @@ fn no_function_that_users_may_call_takes_stored_bytes() {
         assert_eq!(session.value::<String>(hash, &[]).len(), 64);
     }
 }
+
+/// Somebody without rights does not queue for a table either.
+#[test]
+fn a_stranger_does_not_wait_for_maintenance() {
+    let db = Database::new("stranger_maintenance");
+    let (mut holder, mut admin) = (db.connect(), db.connect());
+    let project = admin.project(Uuid::new_v4()).project;
+    for table in ["project_file_heads", "project_file_versions", "rate_limits"] {
+        holder.run(&format!("BEGIN; LOCK TABLE versioned.{table}"));
+        let mut stranger = db.user(Uuid::new_v4());
+        stranger.run("SET lock_timeout = '10s'");
+        refused(stranger.save(project, "a", "x", None), "PT404");
+        holder.run("ROLLBACK");
+    }
+}

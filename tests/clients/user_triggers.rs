@@ -207,3 +207,21 @@ fn a_session_survives_any_number_of_errors_raised_by_triggers() {
     assert_eq!(user.get(project.project, "a", None).expect("there").version, 103);
     invariants::hold(&mut admin);
 }
+
+/// A trigger that leaves out the version must not leave its head behind, also where errors are answered as JSON.
+#[test]
+fn a_suppressed_version_undoes_the_whole_save() {
+    let (db, owner, project) = scene("suppressed");
+    let mut admin = db.connect();
+    admin.run(
+        "CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER suppress BEFORE INSERT ON versioned.project_file_versions
+             FOR EACH ROW EXECUTE FUNCTION public.suppress()",
+    );
+    let before = everything(&mut admin);
+    for call in SAVES {
+        let mut user = db.user(owner);
+        refused(user.try_run(&fill(call, &project)), "09000");
+        assert_eq!(everything(&mut admin), before, "{call}");
+    }
+}

@@ -229,6 +229,39 @@ fn a_row_that_stops_being_current_while_it_is_waited_for_is_a_conflict() {
     invariants::hold(&mut admin);
 }
 
+/// The number of a version does not tell files apart: another file at the path may have come to the same one.
+#[test]
+fn another_file_that_takes_the_path_meanwhile_is_not_written() {
+    let db = Database::new("view_other_file");
+    let (mut holder, mut admin) = (db.connect(), db.connect());
+    let project = admin.project(Uuid::new_v4()).project;
+    for (n, change) in [
+        "UPDATE versioned.project_files SET content = content || ' edited' WHERE file_path = '{}' AND is_current_version",
+        "UPDATE versioned.project_files SET file_path = 'moved' WHERE file_path = '{}' AND is_current_version",
+        "DELETE FROM versioned.project_files WHERE file_path = '{}' AND is_current_version",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("path {n}");
+        admin.put(project, &path, "mine");
+        holder.run("BEGIN");
+        holder.rename(project, &path, &format!("old {n}"), None).expect("moved");
+        assert_eq!(holder.put(project, &path, "another's"), 1);
+        let mut waiter = db.connect();
+        let pid = waiter.pid;
+        let sql = change.replace("{}", &path);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || waiter.try_run(&sql));
+            until_waiting(&mut admin, pid);
+            holder.run("COMMIT");
+            refused(waiting.join().expect("no panic"), "PT409");
+        });
+        assert_eq!(admin.get(project, &path, None).expect("there").content.as_deref(), Some("another's"));
+    }
+    invariants::hold(&mut admin);
+}
+
 /// Writers who read and update as an ORM does: each update that says it worked is in the text.
 #[test]
 fn no_update_is_lost() {
