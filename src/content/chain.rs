@@ -12,6 +12,11 @@ use super::codec::{self, Encoded};
 /// Minimum size of a delta in bytes, however small the edit; no base makes it smaller.
 const LEAST_DELTA: i32 = 30;
 
+/// Bytes of deltas that a middle version serves at least before it is replaced: a new one for every few bytes would take
+/// more time to make, and to decode in every session, than it saves. Of 0, 128, 256, 384 and 512, 256 also stores least of
+/// an editing session.
+const LEAST_BASE_COST: i32 = 256;
+
 /// Number of versions that are saved directly as keyframes after one that had little in common with its keyframe: for a
 /// file that is rewritten completely at every save, a delta would be computed each time only to be thrown away.
 const SKIPPED_AFTER_HOPELESS: i32 = 4;
@@ -63,7 +68,11 @@ impl Chain {
         let encoded = codec::delta(middle.content, content);
         let base_cost = cost(self.base_cost, &encoded);
         let chain = Chain { base_cost, ..self };
-        (base_cost <= middle.stored / 2).then_some(StoredForm { encoded, base: Some(middle.version), chain })
+        (base_cost <= (middle.stored / 2).max(LEAST_BASE_COST)).then_some(StoredForm {
+            encoded,
+            base: Some(middle.version),
+            chain,
+        })
     }
 
     /// The next version as a middle version on the last keyframe, or as a new keyframe.

@@ -111,7 +111,7 @@ fn a_save_behind_an_index_that_is_made_anew() {
                  ON versioned.project_file_heads (project_id, file_path) WHERE NOT is_deleted",
         ),
         (
-            "project_file_heads_path",
+            "project_file_heads_pkey",
             "ALTER TABLE versioned.project_file_heads DROP CONSTRAINT project_file_heads_pkey;
              ALTER TABLE versioned.project_file_heads ADD PRIMARY KEY (file_id, project_id)",
         ),
@@ -366,7 +366,7 @@ fn readers_beside_rebuilt_indexes() {
 /// Indexes that calls look up rows by.
 const INDEXES: [&str; 5] = [
     "project_file_heads_live_path",
-    "project_file_heads_pkey",
+    "project_file_heads_path",
     "project_file_versions_pkey",
     "projects_pkey",
     "rate_limits_project_id_actor",
