@@ -141,7 +141,12 @@ pub(super) unsafe fn attribute(desc: pg_sys::TupleDesc, number: i32) -> *const p
         #[cfg(not(feature = "pg18"))]
         return (*desc).attrs.as_ptr().add(number as usize - 1);
         #[cfg(feature = "pg18")]
-        return (*desc).compact_attrs.as_ptr().add((*desc).natts as usize).cast().add(number as usize - 1);
+        return (*desc)
+            .compact_attrs
+            .as_ptr()
+            .add((*desc).natts as usize)
+            .cast::<pg_sys::FormData_pg_attribute>()
+            .add(number as usize - 1);
     }
 }
 
