@@ -80,9 +80,10 @@ BEGIN
      ORDER BY 1, 2;
 END
 $$;
--- 2000 files, and one with 1000 versions.
+-- 2000 files, and one with 1000 versions, the last of which is a difference from a difference.
 SELECT count(*) FROM generate_series(1, 2000) f, atomic_upsert_project_file(:'project', 'src/' || f, 'file ' || f, 'text');
-SELECT count(*) FROM generate_series(1, 1000) v, atomic_upsert_project_file(:'project', 'busy.txt', 'v' || v, 'text');
+SELECT string_agg(md5(i::text), E'\n') AS text FROM generate_series(1, 30) i \gset
+SELECT count(*) FROM generate_series(1, 1000) v, atomic_upsert_project_file(:'project', 'busy.txt', :'text' || v, 'text');
 ANALYZE project_file_heads, project_file_versions, projects, project_members;
 -- With little data Postgres prefers to read a whole table; here it is to choose as it does with much.
 SET enable_seqscan = off;
