@@ -57,10 +57,15 @@ impl Caller {
         if caller.privileged || caller.actor.is_some() { Ok(caller) } else { Err(Error::NotSignedIn) }
     }
 
-    /// Identifies the caller of a reading function and checks that the caller may see the project.
-    pub fn reading(call: &Call, project: Uuid) -> Result<(), Error> {
+    /// Runs `body` as the owner, on behalf of a caller who may read the project. 42501 and PT404.
+    pub fn reading<T>(call: &Call, project: Uuid, body: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
         let caller = Caller::identify(call)?;
-        as_owner(call, |owner| connect(call, |db| caller.check(db, project, Role::Viewer, owner)))
+        as_owner(call, |owner| {
+            connect(call, |db| {
+                caller.check(db, project, Role::Viewer, owner)?;
+                body(db)
+            })
+        })
     }
 
     /// Checks that the caller may act in a project as `needed`, using a fresh snapshot. PT404 if the project does not

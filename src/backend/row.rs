@@ -33,13 +33,16 @@ impl<'r> Row<'r> {
         Row { tuple, desc, held: Held::Nothing, lifetime: PhantomData }
     }
 
-    /// Owns a copy of a table's row, and the reference to the table.
+    /// Takes over a copy of a table's row, and takes a reference of its own to the table.
     ///
     /// # Safety
     /// `tuple` must be a copy made by Postgres, and the table open.
     pub(super) unsafe fn of_table(tuple: pg_sys::HeapTuple, table: pg_sys::Relation) -> Self {
         // SAFETY: the table is open, so its descriptor exists.
-        let desc = unsafe { (*table).rd_att };
+        let desc = unsafe {
+            pg_sys::RelationIncrementReferenceCount(table);
+            (*table).rd_att
+        };
         Row { tuple, desc, held: Held::Table(table), lifetime: PhantomData }
     }
 

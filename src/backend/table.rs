@@ -105,26 +105,12 @@ impl Db<'_> {
 
     /// Finds all rows that have the key, with the active snapshot. The index need not be unique.
     pub fn look_up_all(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Vec<Row<'_>>, Error> {
-        let by_query = || Ok(self.read(&lookup.query, key).iter().map(|row| row.copied()).collect());
+        let by_query = || self.read(&lookup.query, key).iter().map(|row| row.copied()).collect();
         if self.is_distributed.get() {
-            return by_query();
+            return Ok(by_query());
         }
-        let oid = self.table(lookup.table, Use::Read)?;
-        // SAFETY: as in `probe`; each row that is found holds a reference to the table of its own.
-        unsafe {
-            let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
-            let index = index_named(self.namespace(), table, lookup.index);
-            let found = match index {
-                Some(index) if (*(*index).rd_index).indcheckxmin => {
-                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
-                    by_query()
-                }
-                Some(index) => Ok(rows_by_index(table, index, lookup.key, key)),
-                None => Err(missing_index(lookup.index)),
-            };
-            pg_sys::table_close(table, pg_sys::NoLock as _);
-            found
-        }
+        // SAFETY: table and index are open and belong together.
+        self.by_index(lookup, |table, index| unsafe { rows_by_index(table, index, lookup.key, key) }, by_query)
     }
 
     fn query_row(&self, lookup: &'static Lookup, key: &[Arg]) -> Option<Row<'_>> {
@@ -134,30 +120,37 @@ impl Db<'_> {
     }
 
     fn probe(&self, lookup: &'static Lookup, key: &[Arg]) -> Result<Option<Row<'_>>, Error> {
+        // SAFETY: table and index are open and belong together.
+        let first = |table, index| unsafe {
+            probe_index(table, index, lookup.key, key).map(|tuple| Row::of_table(tuple, table))
+        };
+        self.by_index(lookup, first, || self.query_row(lookup, key))
+    }
+
+    /// Runs `search` with the table and the index of a lookup, or `by_query` if the index is too new for some snapshots:
+    /// the planner knows which ones.
+    fn by_index<T>(
+        &self,
+        lookup: &Lookup,
+        search: impl FnOnce(pg_sys::Relation, pg_sys::Relation) -> T,
+        by_query: impl FnOnce() -> T,
+    ) -> Result<T, Error> {
         let oid = self.table(lookup.table, Use::Read)?;
         // SAFETY: the table is locked, so it does not change, nor does an index that was found valid: even REINDEX
         // CONCURRENTLY waits for the users of the table before dropping an index.
         unsafe {
             let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
-            match index_named(self.namespace(), table, lookup.index) {
-                Some(index) if (*(*index).rd_index).indcheckxmin => {
-                    // It is too new for some snapshots; the planner knows which ones.
-                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
-                    pg_sys::table_close(table, pg_sys::NoLock as _);
-                    Ok(self.query_row(lookup, key))
-                }
+            let found = match index_named(self.namespace(), table, lookup.index) {
                 Some(index) => {
-                    let found = probe_index(table, index, lookup.key, key);
-                    if found.is_none() {
-                        pg_sys::table_close(table, pg_sys::NoLock as _);
-                    }
-                    Ok(found.map(|tuple| Row::of_table(tuple, table)))
+                    let is_too_new = (*(*index).rd_index).indcheckxmin;
+                    let found = (!is_too_new).then(|| search(table, index));
+                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+                    Ok(found.unwrap_or_else(by_query))
                 }
-                None => {
-                    pg_sys::table_close(table, pg_sys::NoLock as _);
-                    Err(missing_index(lookup.index))
-                }
-            }
+                None => Err(missing_index(lookup.index)),
+            };
+            pg_sys::table_close(table, pg_sys::NoLock as _);
+            found
         }
     }
 
@@ -260,12 +253,11 @@ unsafe fn probe_index(
         let mut conditions = equal_to::<MOST_COLUMNS>(columns, key);
         let snapshot = pg_sys::GetActiveSnapshot();
         let row = guard::first_row(table, index, snapshot, conditions.as_mut_ptr(), columns.len() as _);
-        pg_sys::index_close(index, pg_sys::AccessShareLock as _);
         (!row.is_null()).then_some(row)
     }
 }
 
-/// Copies of all rows whose index columns are equal to `key`. Closes the index.
+/// Copies of all rows whose index columns are equal to `key`.
 unsafe fn rows_by_index<'r>(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
@@ -279,12 +271,10 @@ unsafe fn rows_by_index<'r>(
         let slot = pg_sys::table_slot_create(table, core::ptr::null_mut());
         let mut rows = Vec::new();
         while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-            let reference = pg_sys::table_open((*table).rd_id, pg_sys::NoLock as _);
-            rows.push(Row::of_table(pg_sys::ExecCopySlotHeapTuple(slot), reference));
+            rows.push(Row::of_table(pg_sys::ExecCopySlotHeapTuple(slot), table));
         }
         pg_sys::ExecDropSingleTupleTableSlot(slot);
         pg_sys::index_endscan(scan);
-        pg_sys::index_close(index, pg_sys::AccessShareLock as _);
         rows
     }
 }

@@ -3,8 +3,9 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::read::{ReadVersion, reading, version};
+use super::read::{ReadVersion, version};
 use crate::backend::{self, Call};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::input;
 use crate::settings::MAX_COMPARED_LINES;
@@ -29,7 +30,7 @@ fn diff_project_file(
         let path = input::file_path(path, "p_file_path")?;
         let from = input::within(from, "p_from_version", 1, i32::MAX)?;
         let to = to.map(|to| input::within(Some(to), "p_to_version", 1, i32::MAX)).transpose()?;
-        let (old, new) = reading(call, project, |db| {
+        let (old, new) = Caller::reading(call, project, |db| {
             Ok((version(db, project, path, Some(from))?, version(db, project, path, to)?))
         })?;
         backend::check_for_interrupts();

@@ -11,9 +11,9 @@ use std::str::FromStr;
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::read::reading;
 use crate::args;
 use crate::backend::{self, Answer, Call, Db, ResultSet, Statement, Value};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::input::{self, abridged};
 
@@ -111,7 +111,7 @@ fn get_project_changes(
         let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
         let after = start(after)?;
         // As the owner, because row-level security would prevent the use of the hash index.
-        reading(call, project, |db| {
+        Caller::reading(call, project, |db| {
             let rows = ResultSet::begin(call);
             page(db, project, after, limit, |columns| rows.push(columns));
             Ok(rows.done())

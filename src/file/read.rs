@@ -9,8 +9,8 @@ use pgrx::{Uuid, pg_sys};
 use super::find;
 use super::version::FileVersion;
 use crate::args;
-use crate::backend::{Answer, Call, Db, Statement, as_owner, connect, query_into_result};
-use crate::caller::{Caller, Role};
+use crate::backend::{Answer, Call, Db, Statement, connect, query_into_result};
+use crate::caller::Caller;
 use crate::content;
 use crate::error::Error;
 use crate::input;
@@ -46,17 +46,6 @@ pub fn version<'a>(db: &Db, project: Uuid, path: &'a str, number: Option<i32>) -
     })
 }
 
-/// Runs `body` as the owner, on behalf of a caller who may read the project.
-pub fn reading<T>(call: &Call, project: Uuid, body: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
-    let caller = Caller::identify(call)?;
-    as_owner(call, |owner| {
-        connect(call, |db| {
-            caller.check(db, project, Role::Viewer, owner)?;
-            body(db)
-        })
-    })
-}
-
 /// See the COMMENT in `sql/file_functions.sql`.
 #[pg_extern(sql = false)]
 fn get_project_file(
@@ -69,7 +58,7 @@ fn get_project_file(
         let project = input::project(project, "p_project_id")?;
         let path = input::file_path(path, "p_file_path")?;
         let number = version.map(|n| input::within(Some(n), "p_version", 1, i32::MAX)).transpose()?;
-        let version = reading(call, project, |db| self::version(db, project, path, number))?.shown;
+        let version = Caller::reading(call, project, |db| self::version(db, project, path, number))?.shown;
         if number.is_none() && !version.is_current {
             return Err(Error::FileNotFound { project, path: path.to_owned() });
         }
@@ -88,7 +77,7 @@ fn get_current_project_files(project: Option<Uuid>, fcinfo: pg_sys::FunctionCall
     );
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "project_uuid")?;
-        Caller::reading(call, project)?;
+        Caller::reading(call, project, |_| Ok(()))?;
         connect(call, |db| Ok(query_into_result(call, db, &FILES, &args! { project })))
     })
 }
@@ -116,7 +105,7 @@ fn get_project_file_history(
         let path = input::file_path(path, "p_file_path")?;
         let limit = input::within(limit, "p_limit", 1, MAX_PAGE)?;
         let before = input::within(before_version.or(Some(i32::MAX)), "p_before_version", 1, i32::MAX)?;
-        let head = reading(call, project, |db| find::head_at(db, project, path))?;
+        let head = Caller::reading(call, project, |db| find::head_at(db, project, path))?;
         let head = head.ok_or_else(|| Error::FileNotFound { project, path: path.to_owned() })?;
         let args = args! { project, file_id: head.file_id, before, limit: i64::from(limit) };
         connect(call, |db| Ok(query_into_result(call, db, &HISTORY, &args)))

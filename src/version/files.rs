@@ -35,7 +35,7 @@ fn get_project_version_files(
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let version = id_argument(version_id, "p_version_id")?;
-        Caller::reading(call, project)?;
+        Caller::reading(call, project, |_| Ok(()))?;
         connect(call, |db| {
             let rows = db.read(&SNAPSHOT, &args! { project, version: version.as_str() });
             let snapshot: Option<i32> = rows.first().map(|row| row.value("snapshot_seq"));
