@@ -1,15 +1,15 @@
-# Sourced by every script: which Postgres, which cargo-pgrx, where things are kept.
+# Sourced by every script: which Postgres, which version of the extension, where things are kept.
 #
 #   PG_CONFIG            the Postgres to build against; by default Debian's: 15, else the newest
 #   PG                   a major version (15 to 18) to choose it by; 16 and 18 can be fetched
-#   PG_VERSIONED_TOOLS   where cargo-pgrx and fetched servers are kept; by default .tools in the project
+#   PG_VERSIONED_TOOLS   where fetched servers and test tools are kept; by default .tools in the project
 # shellcheck shell=bash
 
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TOOLS=$(realpath -ms "${PG_VERSIONED_TOOLS:-$PROJECT/.tools}")
 export PG_VERSIONED_TOOLS=$TOOLS
-# shellcheck disable=SC2034 # used by setup
-CARGO_PGRX_VERSION=0.18.1
+# shellcheck disable=SC2034 # used by the scripts that source this
+VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$PROJECT/Cargo.toml" | head -n 1)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() {
@@ -62,11 +62,9 @@ if [ -n "$PG_CONFIG" ]; then
     export CARGO_TARGET_DIR=$PROJECT/target/pg$PG_MAJOR
     # shellcheck disable=SC2034 # used by the scripts that source this
     FEATURES=(--no-default-features --features "pg$PG_MAJOR")
-    export PGRX_HOME=$CARGO_TARGET_DIR/pgrx
-    # Lets plain cargo commands find Postgres too.
+    # Where the build of pgrx looks for Postgres.
     export PGRX_PG_CONFIG_PATH=$PG_CONFIG
 fi
-export PATH=$TOOLS/bin:$PATH
 
 # Runs a command as root: directly, or through sudo.
 as_root() {

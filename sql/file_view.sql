@@ -1,10 +1,5 @@
 -- The view of files that users read, and how plain SQL statements write to it.
 
--- What the views need but clients should not use is in a separate schema, which is not to be exposed.
-CREATE SCHEMA versioned_internal;
-COMMENT ON SCHEMA versioned_internal IS
-    'What the views of pg_versioned need. Not for use by clients: do not expose it through an API.';
-
 CREATE FUNCTION versioned_internal.stored_content(
     p_project_id    uuid,
     p_file_path     text,

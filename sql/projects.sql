@@ -67,26 +67,26 @@ CREATE FUNCTION @extschema@.create_complete_project(
     created          boolean,
     ai_session_id    text
 )
-    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 1
     AS 'MODULE_PATHNAME', 'create_complete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.create_complete_project(uuid, text, text, text, text) IS
     'Creates a project with its first build, metrics and AI-time session in one transaction, or nothing. The same key, or a double click, returns the first call''s IDs with created = false. Errors: 22023, 42501, 40001.';
 
 CREATE FUNCTION @extschema@.add_project_member(p_project_id uuid, p_user_id uuid, p_role text)
     RETURNS @extschema@.project_members
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'add_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.add_project_member(uuid, uuid, text) IS
     'Gives a user a role (viewer, editor, owner) in a project, or changes it. Owners only. Errors: 22023, 42501, PT404.';
 
 CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id uuid) RETURNS boolean
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
     'Removes a user from a project; false if the user was not a member. Once this has committed, no save by that user commits any more. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
 
 CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'delete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.delete_project(uuid) IS
     'Permanently deletes a project with all its files, history, versions and builds; returns true. Owners only. Errors: 42501, PT404.';

@@ -13,3 +13,8 @@ BEGIN
     END IF;
 END
 $$;
+
+-- What views, policies and upgrades need but clients should not use is in a separate schema, which is not to be exposed.
+CREATE SCHEMA versioned_internal;
+COMMENT ON SCHEMA versioned_internal IS
+    'What the views and policies of pg_versioned need. Not for use by clients: do not expose it through an API.';

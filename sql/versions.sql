@@ -69,7 +69,7 @@ CREATE FUNCTION @extschema@.create_version_on_success(
     p_build_id   text,
     p_result     jsonb DEFAULT '{}'
 ) RETURNS @extschema@.project_versions
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'create_version_on_success_wrapper';
 COMMENT ON FUNCTION @extschema@.create_version_on_success(uuid, text, jsonb) IS
     'Creates the reserved version of a build: numbers it, takes a snapshot of the files, closes the build. Idempotent per build. Lines of files with more lines to compare than pg_versioned.max_compared_lines count as replaced, and a NOTICE says so. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned).';
@@ -83,7 +83,7 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
         content_hash text,
         updated_at   timestamptz
     )
-    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100
+    LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'get_project_version_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
     'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404.';

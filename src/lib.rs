@@ -3,7 +3,7 @@
 //! `docs/architecture.md` describes how saving and reading work. Imports go in one direction, downward in this list:
 //!
 //! - [`file`], [`version`], [`builds`], [`project`], [`retention`], [`integrity`], [`id`]: the SQL functions, one folder or
-//!   file per subject; their declarations are in `sql/`.
+//!   file per subject; their declarations are in `sql/`, which `pgrx-config/assemble` makes the install script of.
 //! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
 //!   Only [`locks`] knows lock keys, and only [`caller`] decides who may do what.
 //! - [`backend`]: the only place that touches the C API of Postgres, and the only one with `unsafe`.
@@ -35,21 +35,6 @@ mod text;
 mod version;
 
 pgrx::pg_module_magic!(name, version);
-
-extension_sql_file!("../sql/requirements.sql", name = "requirements", bootstrap);
-extension_sql_file!("../sql/ids.sql", name = "ids", requires = ["requirements"]);
-extension_sql_file!("../sql/locks.sql", name = "locks", requires = ["ids"]);
-extension_sql_file!("../sql/projects.sql", name = "projects", requires = ["locks"]);
-extension_sql_file!("../sql/builds.sql", name = "builds", requires = ["projects"]);
-extension_sql_file!("../sql/versions.sql", name = "versions", requires = ["builds"]);
-extension_sql_file!("../sql/file_tables.sql", name = "file_tables", requires = ["versions"]);
-extension_sql_file!("../sql/file_view.sql", name = "file_view", requires = ["file_tables"]);
-extension_sql_file!("../sql/file_functions.sql", name = "file_functions", requires = ["file_view"]);
-extension_sql_file!("../sql/limits.sql", name = "limits", requires = ["file_functions"]);
-extension_sql_file!("../sql/integrity.sql", name = "integrity", requires = ["limits"]);
-extension_sql_file!("../sql/retention.sql", name = "retention", requires = ["integrity"]);
-extension_sql_file!("../sql/monitoring.sql", name = "monitoring", requires = ["retention"]);
-extension_sql_file!("../sql/access.sql", name = "access", requires = ["monitoring"], finalize);
 
 /// Called once when a backend loads the library.
 #[pg_guard]

@@ -21,7 +21,7 @@ use crate::error::Error;
 pub struct Call {
     pub(super) fcinfo: pg_sys::FunctionCallInfo,
     schema: OnceCell<String>,
-    pub(super) namespace: pg_sys::Oid,
+    namespace: OnceCell<pg_sys::Oid>,
     /// The role that performs all writing.
     pub owner: RoleId,
     pub(super) result_type: pg_sys::Oid,
@@ -41,8 +41,18 @@ impl Call {
             let (namespace, owner, result_type) = (entry.pronamespace, entry.proowner, entry.prorettype);
             pg_sys::ReleaseSysCache(tuple);
             let (schema, memory) = (OnceCell::new(), pg_sys::CurrentMemoryContext);
-            Call { fcinfo, schema, namespace, owner, result_type, memory }
+            Call { fcinfo, schema, namespace: OnceCell::from(namespace), owner, result_type, memory }
         }
+    }
+
+    /// The same for a function that is not in the extension's schema.
+    fn internal(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        Call { namespace: OnceCell::new(), ..Self::new(fcinfo) }
+    }
+
+    /// The extension's schema.
+    pub(super) fn namespace(&self) -> pg_sys::Oid {
+        *self.namespace.get_or_init(extension_namespace)
     }
 
     /// Name of the extension's schema, quoted for use in SQL.
@@ -50,8 +60,8 @@ impl Call {
         self.schema.get_or_init(|| {
             // SAFETY: both functions return a string in the current memory context, or null.
             unsafe {
-                let name = pg_sys::get_namespace_name(self.namespace);
-                assert!(!name.is_null(), "schema {:?} is not in the catalog", self.namespace);
+                let name = pg_sys::get_namespace_name(self.namespace());
+                assert!(!name.is_null(), "schema {:?} is not in the catalog", self.namespace());
                 CStr::from_ptr(pg_sys::quote_identifier(name)).to_string_lossy().into_owned()
             }
         })
@@ -101,13 +111,46 @@ impl Call {
 
     /// Runs the body of a function that returns a plain value, and raises its error.
     pub fn run<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> T {
-        match catch_unwind(AssertUnwindSafe(|| body(&Call::new(fcinfo)))) {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => raise(error),
-            // A panic of this crate becomes an error that reveals nothing about it; Postgres errors are passed on.
-            Err(panic) if is_our_own(&*panic) => raise(Error::Internal),
-            Err(panic) => resume_unwind(raise_again(panic)),
-        }
+        raising(|| body(&Call::new(fcinfo)))
+    }
+
+    /// The same for a function in the schema `versioned_internal`.
+    pub fn run_internal<T>(fcinfo: pg_sys::FunctionCallInfo, body: impl FnOnce(&Call) -> Result<T, Error>) -> T {
+        raising(|| body(&Call::internal(fcinfo)))
+    }
+}
+
+fn raising<T>(body: impl FnOnce() -> Result<T, Error>) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(error)) => raise(error),
+        // A panic of this crate becomes an error that reveals nothing about it; Postgres errors are passed on.
+        Err(panic) if is_our_own(&*panic) => raise(Error::Internal),
+        Err(panic) => resume_unwind(raise_again(panic)),
+    }
+}
+
+/// The schema in which the extension was created.
+fn extension_namespace() -> pg_sys::Oid {
+    // SAFETY: a scan of the catalog by name, as in get_extension_oid; what is opened is closed.
+    unsafe {
+        let catalog = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as _);
+        let mut name = core::mem::zeroed();
+        pg_sys::ScanKeyInit(
+            &mut name,
+            pg_sys::Anum_pg_extension_extname as _,
+            pg_sys::BTEqualStrategyNumber as _,
+            pg_sys::F_NAMEEQ.into(),
+            pg_sys::Datum::from(c"pg_versioned".as_ptr()),
+        );
+        let (index, newest) = (pg_sys::ExtensionNameIndexId.into(), core::ptr::null_mut());
+        let scan = pg_sys::systable_beginscan(catalog, index, true, newest, 1, &mut name);
+        let tuple = pg_sys::systable_getnext(scan);
+        assert!(!tuple.is_null(), "the extension is not in the catalog");
+        let namespace = (*(pg_sys::GETSTRUCT(tuple) as *const pg_sys::FormData_pg_extension)).extnamespace;
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(catalog, pg_sys::AccessShareLock as _);
+        namespace
     }
 }
 

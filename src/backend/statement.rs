@@ -144,7 +144,7 @@ impl Drop for SameMemory {
 
 impl Db<'_> {
     pub(super) fn namespace(&self) -> Oid {
-        self.call.namespace
+        self.call.namespace()
     }
 
     /// The memory context in which a function's result must live.

@@ -32,7 +32,7 @@ impl<'c> Trigger<'c> {
             data.tg_event & (pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK)
                 == wanted
                 // SAFETY: as above.
-                && unsafe { is_relation(data.tg_relation, call.namespace, view) }
+                && unsafe { is_relation(data.tg_relation, call.namespace(), view) }
         });
         Ok(Trigger { call, data: data.ok_or_else(misused)? })
     }

@@ -80,7 +80,7 @@ fn current_actor(fcinfo: pg_sys::FunctionCallInfo) -> Option<Uuid> {
 /// See the COMMENT in `sql/access.sql`.
 #[pg_extern(sql = false)]
 fn can_read_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> bool {
-    Call::run(fcinfo, |call| {
+    Call::run_internal(fcinfo, |call| {
         let (Some(project), Some(actor)) = (project, caller::actor(call.owner)) else { return Ok(false) };
         // PL/pgSQL keeps the cache of an expression for an entire transaction, so its contents may be outdated.
         let asking = Asking { actor, sees: backend::visibility() };
@@ -97,5 +97,5 @@ fn can_read_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> 
 /// See the COMMENT in `sql/access.sql`.
 #[pg_extern(sql = false)]
 fn readable_project_ids(fcinfo: pg_sys::FunctionCallInfo) -> Vec<Uuid> {
-    Call::run(fcinfo, |call| Ok(caller::actor(call.owner).map(|actor| projects_of(call, actor)).unwrap_or_default()))
+    Call::run_internal(fcinfo, |call| Ok(caller::actor(call.owner).map(|actor| projects_of(call, actor)).unwrap_or_default()))
 }

@@ -41,7 +41,7 @@ fn is_nobody(session: &mut Session, project: Uuid, why: &str) {
     let seen: i64 = session.value(
         "SELECT (SELECT count(*) FROM versioned.projects) + (SELECT count(*) FROM versioned.project_files)
               + (SELECT count(*) FROM versioned.project_members) + (SELECT count(*) FROM versioned.project_file_heads)
-              + cardinality(versioned.readable_project_ids()) + versioned.can_read_project($1)::int",
+              + cardinality(versioned_internal.readable_project_ids()) + versioned_internal.can_read_project($1)::int",
         &[&project],
     );
     assert_eq!(seen, 0, "{why}");

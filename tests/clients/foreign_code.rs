@@ -37,8 +37,8 @@ const ATTEMPTS: &[&str] = &[
 /// What it asks that answers, with nothing.
 const QUESTIONS: &[(&str, &str)] = &[
     ("SELECT coalesce(versioned.current_actor()::text, 'nobody')", "nobody"),
-    ("SELECT versioned.can_read_project('{p}')", "false"),
-    ("SELECT versioned.readable_project_ids()", "{}"),
+    ("SELECT versioned_internal.can_read_project('{p}')", "false"),
+    ("SELECT versioned_internal.readable_project_ids()", "{}"),
     ("SELECT count(*) FROM versioned.projects", "0"),
     ("SELECT count(*) FROM versioned.project_files", "0"),
     ("SELECT count(*) FROM versioned.project_file_versions", "0"),

@@ -125,7 +125,7 @@ fn live(session: &mut Session, owner: Uuid, key: &str) {
         let rows = session.rows(&format!("SELECT * FROM versioned.{table}"), &[]);
         assert!(!rows.is_empty(), "{table}");
     }
-    session.rows("SELECT versioned.can_read_project($1), versioned.readable_project_ids()", &[&project]);
+    session.rows("SELECT versioned_internal.can_read_project($1), versioned_internal.readable_project_ids()", &[&project]);
     session.rows("SELECT versioned.current_actor()", &[]);
     session.rows("SELECT versioned.project_lock_key($1), versioned.file_lock_key($1, 'a')", &[&project]);
     session.rows("SELECT versioned.generate_ulid()", &[]);
@@ -218,8 +218,8 @@ fn hostile_names_in_the_target_schema_and_the_path_do_not_disturb_the_installati
         .split_inclusive(';')
         .collect::<String>()
         .replace("CREATE FUNCTION versioned.current_actor()", "CREATE FUNCTION versioned.other_actor()")
-        .replace("CREATE FUNCTION versioned.can_read_project(", "CREATE FUNCTION versioned.other_read(")
-        .replace("CREATE FUNCTION versioned.readable_project_ids()", "CREATE FUNCTION versioned.other_ids()");
+        .replace("CREATE FUNCTION versioned_internal.can_read_project(", "CREATE FUNCTION versioned.other_read(")
+        .replace("CREATE FUNCTION versioned_internal.readable_project_ids()", "CREATE FUNCTION versioned.other_ids()");
     admin.run(&here);
     admin.run("CREATE TABLE versioned.pg_extension (trap int); CREATE TABLE versioned.pg_roles (trap int)");
     admin.run("SET search_path = evil, versioned, pg_catalog");

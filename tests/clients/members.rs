@@ -123,10 +123,10 @@ fn strangers_cannot_tell_a_project_from_none() {
             });
             assert_eq!(there, none, "{name}");
         }
-        let can_read = "SELECT versioned.can_read_project($1)";
+        let can_read = "SELECT versioned_internal.can_read_project($1)";
         assert!(!session.value::<bool>(can_read, &[&project.id]));
         assert!(!session.value::<bool>(can_read, &[&Uuid::new_v4()]));
-        let ids: Vec<Uuid> = session.value("SELECT versioned.readable_project_ids()", &[]);
+        let ids: Vec<Uuid> = session.value("SELECT versioned_internal.readable_project_ids()", &[]);
         assert!(ids.is_empty());
     }
     holder.run("ROLLBACK");
@@ -186,7 +186,7 @@ fn every_role_may_do_what_it_says_and_no_more() {
                     assert!(named, "{role} {name}: {refusal:?}");
                 }
             }
-            assert!(session.value::<bool>("SELECT versioned.can_read_project($1)", &[&project.id]));
+            assert!(session.value::<bool>("SELECT versioned_internal.can_read_project($1)", &[&project.id]));
         }
     }
     // projects.owner_id is an owner without a row that says so.

@@ -32,8 +32,8 @@ fn a_pooled_connection_shows_each_user_their_own() {
         session.rows("SELECT set_config('request.jwt.claims', $1, true)", &[&format!("{{\"sub\": \"{user}\"}}")]);
         assert_eq!(session.value::<i64>(COUNT, &[]), rows);
         let (_, other, _) = owners[(round + 1) % 2];
-        assert!(session.value::<bool>("SELECT versioned.can_read_project($1)", &[&project]));
-        assert!(!session.value::<bool>("SELECT versioned.can_read_project($1)", &[&other]));
+        assert!(session.value::<bool>("SELECT versioned_internal.can_read_project($1)", &[&project]));
+        assert!(!session.value::<bool>("SELECT versioned_internal.can_read_project($1)", &[&other]));
         session.run("COMMIT; BEGIN; SET LOCAL ROLE service_role");
         assert_eq!(session.value::<i64>(COUNT, &[]), owners[0].2 + owners[1].2);
         session.run("COMMIT; BEGIN; SET LOCAL ROLE authenticated");
@@ -57,8 +57,8 @@ fn a_function_that_acts_for_one_user_after_another_sees_what_each_may() {
              FOREACH v_user IN ARRAY p_users LOOP
                  PERFORM set_config('request.jwt.claims', json_build_object('sub', v_user)::text, true);
                  v_seen := v_seen || concat_ws(' ', (SELECT count(*) FROM versioned.project_files),
-                     (SELECT count(*) FROM versioned.projects), cardinality(versioned.readable_project_ids()),
-                     versioned.can_read_project(p_projects[1]), versioned.can_read_project(p_projects[2]),
+                     (SELECT count(*) FROM versioned.projects), cardinality(versioned_internal.readable_project_ids()),
+                     versioned_internal.can_read_project(p_projects[1]), versioned_internal.can_read_project(p_projects[2]),
                      versioned.current_actor() = v_user);
              END LOOP;
              RETURN v_seen;
@@ -82,7 +82,7 @@ fn rights_taken_by_another_session_are_gone_with_the_next_statement() {
     admin.put(project, "a", "one");
     let user = Uuid::new_v4();
     let mut session = db.user(user);
-    let ask = "SELECT versioned.can_read_project($1)";
+    let ask = "SELECT versioned_internal.can_read_project($1)";
     session.run("BEGIN");
     for _ in 0..8 {
         assert!(!session.value::<bool>(ask, &[&project]));
@@ -108,13 +108,13 @@ fn rights_undone_with_a_savepoint_are_gone() {
          DECLARE
              v_answer boolean;
          BEGIN
-             v_answer := versioned.can_read_project(p_project);
+             v_answer := versioned_internal.can_read_project(p_project);
              RETURN v_answer;
          END $$",
     );
     admin.claim(user);
     let ask = |session: &mut Session| -> [String; 2] {
-        let row = session.row("SELECT public.ask($1), versioned.can_read_project($1)::text", &[&project]);
+        let row = session.row("SELECT public.ask($1), versioned_internal.can_read_project($1)::text", &[&project]);
         [0, 1].map(|n| row.get::<_, String>(n)[..1].to_owned())
     };
     for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
@@ -170,7 +170,7 @@ fn listings_over_many_projects_show_the_readable_ones() {
         let sql = format!("SELECT DISTINCT project_id FROM versioned.{table} ORDER BY 1");
         assert_eq!(session.column::<Uuid>(&sql, &[]), readable, "{table}");
     }
-    let mut ids: Vec<Uuid> = session.value("SELECT versioned.readable_project_ids()", &[]);
+    let mut ids: Vec<Uuid> = session.value("SELECT versioned_internal.readable_project_ids()", &[]);
     ids.sort_unstable();
     assert_eq!(ids, readable);
 }

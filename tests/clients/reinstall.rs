@@ -48,7 +48,7 @@ fn live(session: &mut Session, schema: &str, owner: Uuid) {
         ),
         ("SELECT role FROM {s}.add_project_member('{p}', gen_random_uuid(), 'viewer')", "viewer"),
         ("SELECT {s}.remove_project_member('{p}', gen_random_uuid())", "f"),
-        ("SELECT {s}.can_read_project('{p}') OR current_user <> 'authenticated'", "t"),
+        ("SELECT versioned_internal.can_read_project('{p}') OR current_user <> 'authenticated'", "t"),
         ("SELECT count(*) FROM {s}.projects WHERE id = '{p}'", "1"),
         ("SELECT length({s}.generate_ulid())", "26"),
         ("SELECT {s}.project_lock_key('{p}') <> {s}.file_lock_key('{p}', 'a')", "t"),

@@ -26,24 +26,24 @@ fn scene(test: &str) -> Scene {
     admin.run(&format!(
         "CREATE FUNCTION public.in_a_condition(p uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN
-             IF versioned.can_read_project(p) THEN
+             IF versioned_internal.can_read_project(p) THEN
                  RETURN true;
              END IF;
              RETURN false;
          END $$;
          CREATE FUNCTION public.returned(p uuid) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
          BEGIN
-             RETURN versioned.can_read_project(p);
+             RETURN versioned_internal.can_read_project(p);
          END $$;
          CREATE FUNCTION public.assigned(p uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
          DECLARE
-             v_can boolean := versioned.can_read_project(p);
+             v_can boolean := versioned_internal.can_read_project(p);
          BEGIN
              RETURN v_can;
          END $$;
          CREATE FUNCTION public.invoker(p uuid) RETURNS boolean LANGUAGE plpgsql AS $$
          BEGIN
-             IF versioned.can_read_project(p) THEN
+             IF versioned_internal.can_read_project(p) THEN
                  RETURN true;
              END IF;
              RETURN false;
@@ -57,7 +57,7 @@ fn scene(test: &str) -> Scene {
              FOR i IN 1..4 LOOP
                  SELECT count(*) INTO v_count FROM versioned.project_file_heads WHERE project_id = p;
                  v_seen := v_seen || format('%s rows', v_count);
-                 IF versioned.can_read_project(p) THEN
+                 IF versioned_internal.can_read_project(p) THEN
                      v_seen := v_seen || 'readable'::text;
                  END IF;
                  IF i = 2 THEN

@@ -16,7 +16,6 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
         atomic_upsert_project_files: {
             p_files: [{ file_path: 'a.txt', content: 'two', file_type: 'text', expected_version: 1 }],
         },
-        can_read_project: {},
         check_project_integrity: {},
         create_version_on_success: { p_build_id: build_id },
         delete_project: {},
@@ -75,8 +74,7 @@ test('functions answer a stranger as if there were no such project', async () =>
         const real = await ask(project.project_id);
         assert.deepEqual(real, await ask(randomUUID()), name);
         const body = JSON.parse(real.body);
-        if (name === 'can_read_project') assert.equal(body, false);
-        else if (name === 'upsert_project_file') assert.equal(body.error.code, 'NOT_FOUND');
+        if (name === 'upsert_project_file') assert.equal(body.error.code, 'NOT_FOUND');
         else assert.deepEqual([real.status, body.code], [404, 'PT404'], name);
     }
     assert.equal(

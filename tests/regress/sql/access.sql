@@ -29,7 +29,7 @@ SET SESSION AUTHORIZATION authenticator;
 -- Does everything, from saving to managing members, and is recorded as the author.
 SET ROLE authenticated;
 SET request.jwt.claims = '{"sub": "5e1f0000-0000-4000-8000-00000000000a"}';
-SELECT current_actor() = :'owner' AS owner, can_read_project(:'project'), can_read_project(:'other'), readable_project_ids() = ARRAY[:'project']::uuid[] AS projects;
+SELECT current_actor() = :'owner' AS owner, versioned_internal.can_read_project(:'project'), versioned_internal.can_read_project(:'other'), versioned_internal.readable_project_ids() = ARRAY[:'project']::uuid[] AS projects;
 SELECT version, created_by = :'owner' AS author, last_modified_by = :'owner' AS modified FROM atomic_upsert_project_file(:'project', 'a.txt', 'one', 'text', 0);
 SELECT version FROM atomic_upsert_project_file(:'project', 'a.txt', 'two', 'text', 1);
 SELECT version FROM move_project_file(:'project', 'a.txt', 'b.txt');
@@ -138,7 +138,7 @@ SELECT pg_temp.try(format('SELECT atomic_upsert_project_file(%L, %L, %L, %L, 99)
        = replace(pg_temp.try(format('SELECT move_project_file(%L, %L, %L)', :'none', 'never.txt', 'a.txt')), :'none', :'project') AS same,
        pg_temp.try(format('SELECT fail_project_build(%L, %L)', :'project', 'x')) = replace(pg_temp.try(format('SELECT fail_project_build(%L, %L)', :'none', 'x')), :'none', :'project') AS same;
 -- Nor do the functions that policies use.
-SELECT can_read_project(:'project'), can_read_project(:'none'), can_read_project(NULL), cardinality(readable_project_ids()) AS projects;
+SELECT versioned_internal.can_read_project(:'project'), versioned_internal.can_read_project(:'none'), versioned_internal.can_read_project(NULL), cardinality(versioned_internal.readable_project_ids()) AS projects;
 
 -- Nobody: authenticated, but without a user.
 RESET request.jwt.claims;
@@ -146,7 +146,7 @@ SELECT function, pg_temp.try('SELECT ' || format(sql, :'project')) AS nobody FRO
 SELECT pg_temp.try('SELECT create_complete_project()') AS create_complete_project;
 SELECT pg_temp.try(format('SELECT create_complete_project(%L)', :'owner')) AS create_complete_project;
 SELECT name, pg_temp.count(name) AS nobody_sees FROM relation ORDER BY name;
-SELECT current_actor() IS NULL AS nobody, can_read_project(:'project'), cardinality(readable_project_ids()) AS projects;
+SELECT current_actor() IS NULL AS nobody, versioned_internal.can_read_project(:'project'), cardinality(versioned_internal.readable_project_ids()) AS projects;
 -- It says how to sign in.
 SELECT version FROM get_project_file(:'project', 'a.txt');
 \echo :SQLSTATE

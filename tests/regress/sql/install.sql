@@ -108,13 +108,14 @@ SELECT object COLLATE "C" AS object, privilege_type,
 SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantable,
        count(*) = (SELECT count(*)
                      FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
-                    WHERE p.proname <> 'grant_versioned_access' AND p.prorettype <> 'trigger'::regtype) AS all_due
+                    WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'strip_privileges', 'settle_privileges')
+                      AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
  GROUP BY 1, 2, 3
  ORDER BY 1;
 
--- Only the owner of the extension gives access; nobody calls trigger functions.
+-- Only the owner of the extension gives access and upgrades; nobody calls trigger functions.
 SELECT p.proname COLLATE "C" AS owners_only
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE NOT EXISTS (SELECT FROM privilege WHERE kind = 'function' AND object = p.proname)
