@@ -7,4 +7,5 @@ import './view.mjs';
 import './strangers.mjs';
 import './concurrency.mjs';
 import './autosave.mjs';
+import './openapi.mjs';
 import './coverage.mjs';
