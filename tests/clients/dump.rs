@@ -33,7 +33,7 @@ pub fn silent(what: &str, output: Output) {
     assert!(output.status.success() && errors.is_empty(), "{what}: {}: {errors}", output.status);
 }
 
-struct Life {
+pub struct Life {
     owner: Uuid,
     viewer: Uuid,
     /// With a deleted, a moved and a revived file, versions, and an active build.
@@ -43,7 +43,7 @@ struct Life {
 }
 
 /// A database in the middle of its life.
-fn populate(db: &Database) -> Life {
+pub fn populate(db: &Database) -> Life {
     let mut admin = db.connect();
     let (owner, viewer) = (Uuid::new_v4(), Uuid::new_v4());
     let first = admin.create(owner, Some("A 'todo' app\n\\."), "Todo \"x\" 😀", Some("key 1")).expect("made");
@@ -96,7 +96,7 @@ fn rows(admin: &mut Session) -> Vec<String> {
 }
 
 /// Everything of the two databases that must be equal.
-fn state(db: &Database) -> Vec<String> {
+pub fn state(db: &Database) -> Vec<String> {
     let mut admin = db.connect();
     let mut state = rows(&mut admin);
     state.extend(admin.column::<String>(
@@ -124,7 +124,7 @@ fn listing(session: &mut Session, life: &Life) -> Vec<crate::calls::Listed> {
 }
 
 /// The restored database goes on where the other one was.
-fn goes_on(db: &Database, life: &Life) {
+pub fn goes_on(db: &Database, life: &Life) {
     let mut admin = db.connect();
     let project = life.busy.project;
     invariants::hold(&mut admin);

@@ -6,6 +6,7 @@
 mod batches;
 mod builds;
 mod calls;
+mod catalogue;
 mod claims;
 mod content;
 mod creation;
@@ -42,6 +43,7 @@ mod standby;
 mod stored;
 mod storm;
 mod support;
+mod upgrades;
 mod user_objects;
 mod user_triggers;
 mod view_writes;

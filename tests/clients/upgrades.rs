@@ -1,0 +1,389 @@
+//! Databases with a released version of the extension, brought to the present one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use object::{Object, ObjectSymbol};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::catalogue::{catalogue, differences};
+use crate::dump::{self, program, silent};
+use crate::invariants;
+use crate::support::{Database, Session, race, refused, sessions, until_waiting};
+
+/// The version that Cargo.toml says.
+const PRESENT: &str = env!("CARGO_PKG_VERSION");
+
+/// The versions whose install scripts are frozen in `sql/`.
+fn released() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let mut versions: Vec<String> = fs::read_dir(folder)
+        .expect("sql/ is there")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .filter_map(|name| Some(name.strip_prefix("pg_versioned--")?.strip_suffix(".sql")?.to_owned()))
+        .filter(|version| !version.contains("--"))
+        .collect();
+    versions.sort();
+    assert!(!versions.is_empty(), "no release is frozen");
+    versions
+}
+
+/// As hosted platforms have it: everybody gets everything.
+const GENEROUS: &str = "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated, PUBLIC;
+                        ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO anon, authenticated;
+                        ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon;
+                        ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon;";
+
+/// A database with a version of the extension.
+fn with_version(test: &str, version: &str, schema: &str) -> Database {
+    let db = Database::bare(test);
+    db.connect().run(&format!(
+        "{GENEROUS} CREATE SCHEMA IF NOT EXISTS {schema}; CREATE EXTENSION pg_versioned SCHEMA {schema} VERSION '{version}';
+         ALTER DATABASE {0} SET pg_versioned.save_rate = 0",
+        db.name
+    ));
+    db
+}
+
+const UPDATE: &str = "ALTER EXTENSION pg_versioned UPDATE";
+
+#[track_caller]
+fn is_as_if_fresh(updated: &mut Session, fresh: &mut Session) {
+    let differences = differences(&catalogue(fresh), &catalogue(updated));
+    assert!(
+        differences.is_empty(),
+        "Every change of sql/ must also be in the upgrade script. -: only a fresh installation has it, +: only an \
+         updated one:\n{}",
+        differences.join("\n")
+    );
+}
+
+/// All rows as JSON: columns may be added by an update.
+fn rows(admin: &mut Session) -> Vec<Json> {
+    let tables: Vec<String> = admin.column(
+        "SELECT oid::regclass::text FROM pg_class
+          WHERE relnamespace = 'versioned'::regnamespace AND relkind = 'r' ORDER BY 1",
+        &[],
+    );
+    tables
+        .iter()
+        .flat_map(|table| {
+            admin.column::<Json>(
+                &format!("SELECT jsonb_build_object('{table}', to_jsonb(t)) FROM {table} t ORDER BY 1"),
+                &[],
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn an_updated_database_is_like_a_fresh_one_and_goes_on() {
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("updated_{n}"), version, "versioned");
+        let life = dump::populate(&db);
+        let app = db.role("app", "");
+        let grant = format!("SELECT versioned.grant_versioned_access('{app}')");
+        let mut admin = db.connect();
+        admin.run(&grant);
+        // Sessions that have used it before the update go on after it.
+        let mut editor = db.user(life.owner);
+        editor.put(life.busy.project, "before", "one");
+        let (before, files) = (rows(&mut admin), editor.list(life.busy.project));
+        admin.run(UPDATE);
+
+        let fresh = with_version(&format!("fresh_{n}"), PRESENT, "versioned");
+        let mut admin_of_fresh = fresh.connect();
+        admin_of_fresh.run(&grant);
+        is_as_if_fresh(&mut admin, &mut admin_of_fresh);
+        for (old, new) in before.iter().zip(rows(&mut admin)) {
+            let kept: bool = admin.value("SELECT $2::jsonb @> $1::jsonb", &[old, &new]);
+            assert!(kept, "{version}: {old} became {new}");
+        }
+        assert_eq!(editor.list(life.busy.project), files);
+        assert_eq!(editor.put(life.busy.project, "before", "two"), 2);
+        dump::goes_on(&db, &life);
+        drop(fresh);
+        db.connect().run(&format!("DROP OWNED BY {app}"));
+    }
+}
+
+#[test]
+fn an_update_works_in_any_schema() {
+    for (n, version) in released().iter().enumerate() {
+        for (m, schema) in ["public", "\"Odd {s} é\""].iter().enumerate() {
+            let db = with_version(&format!("anywhere_{n}_{m}"), version, schema);
+            let fresh = with_version(&format!("fresh_anywhere_{n}_{m}"), PRESENT, schema);
+            let mut admin = db.connect();
+            admin.run(UPDATE);
+            is_as_if_fresh(&mut admin, &mut fresh.connect());
+        }
+    }
+}
+
+#[test]
+fn what_users_granted_and_revoked_stays() {
+    const PRIVILEGES: &str = "SELECT object || ' ' || coalesce(acl::text, 'default')
+         FROM (SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace IN ('versioned'::regnamespace, 'versioned_internal'::regnamespace)
+               UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace IN ('versioned'::regnamespace, 'versioned_internal'::regnamespace)
+               UNION ALL SELECT nspname, nspacl FROM pg_namespace) o(object, acl) ORDER BY 1";
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("privileges_{n}"), version, "versioned");
+        let (worker, reader) = (db.role("worker", ""), db.role("reader", ""));
+        let mut admin = db.connect();
+        admin.run(&format!(
+            "REVOKE EXECUTE ON FUNCTION versioned.delete_project(uuid) FROM authenticated;
+             REVOKE ALL ON versioned.project_members FROM service_role;
+             GRANT USAGE ON SCHEMA versioned TO {worker}, {reader};
+             GRANT EXECUTE ON FUNCTION versioned.generate_ulid() TO {worker} WITH GRANT OPTION;
+             GRANT SELECT ON versioned.project_files, versioned_internal.file_contents TO {reader};
+             GRANT SELECT (name) ON versioned.projects TO anon"
+        ));
+        let before: Vec<String> = admin.column(PRIVILEGES, &[]);
+        admin.run(UPDATE);
+        let after: BTreeSet<String> = admin.column(PRIVILEGES, &[]).into_iter().collect();
+        let lost: Vec<&String> = before.iter().filter(|line| !after.contains(*line)).collect();
+        assert!(lost.is_empty(), "{version}: {lost:?}");
+        admin.run(&format!("DROP OWNED BY {worker}, {reader}"));
+    }
+}
+
+/// Updates as later ones may be: columns are added while everybody saves.
+#[test]
+fn nothing_is_lost_while_it_is_updated() {
+    const SAVERS: usize = 8;
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("busy_{n}"), version, "versioned");
+        let mut admin = db.connect();
+        let project = admin.project(Uuid::new_v4()).project;
+        let is_done = AtomicBool::new(false);
+        let mut all = sessions(SAVERS, || db.connect());
+        all.push(db.connect());
+        let saved = race(all, |n, session| {
+            if n == SAVERS {
+                let mut watcher = db.connect();
+                for column in ["one integer", "two text NOT NULL DEFAULT 'x'"] {
+                    let pids = move |watcher: &mut Session| -> i64 {
+                        watcher.value(
+                            "SELECT count(*) FROM pg_stat_activity
+                              WHERE datname = current_database() AND wait_event_type = 'Lock'",
+                            &[],
+                        )
+                    };
+                    session.run(&format!(
+                        "BEGIN; {UPDATE};
+                         ALTER TABLE versioned.project_file_heads ADD {column};
+                         ALTER TABLE versioned.project_file_versions ADD {column};
+                         ALTER TABLE versioned.projects ADD {column};"
+                    ));
+                    // All of them wait for the update.
+                    crate::support::until("everybody waits", || pids(&mut watcher) == SAVERS as i64);
+                    session.run("COMMIT");
+                }
+                is_done.store(true, Ordering::SeqCst);
+                return 0;
+            }
+            let mut saves = 0;
+            while !is_done.load(Ordering::SeqCst) || saves < 50 {
+                let path = if saves % 2 == 0 { "shared".to_owned() } else { format!("own {n}") };
+                match session.save(project, &path, &format!("{saves} of {n}"), None) {
+                    Ok(_) => saves += 1,
+                    Err(refusal) => assert!(["40001", "40P01"].contains(&&*refusal.code), "{refusal:?}"),
+                }
+            }
+            saves
+        });
+        let versions: i64 = admin.value("SELECT count(*) FROM versioned.project_file_versions", &[]);
+        assert_eq!(versions, saved.iter().sum::<i64>(), "{version}");
+        let present: String =
+            admin.value("SELECT extversion FROM pg_extension WHERE extname = 'pg_versioned'", &[]);
+        assert_eq!(present, PRESENT);
+        invariants::hold(&mut admin);
+    }
+}
+
+/// An update that fails is as if it had not been tried, and one waits for a save that is not finished.
+#[test]
+fn an_update_is_all_or_nothing() {
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("undone_{n}"), version, "versioned");
+        let (mut admin, mut saver) = (db.connect(), db.connect());
+        let project = admin.project(Uuid::new_v4()).project;
+        let before = catalogue(&mut admin);
+        admin.run(&format!("BEGIN; {UPDATE}"));
+        assert_eq!(admin.put(project, "a", "one"), 1);
+        admin.run("ROLLBACK");
+        assert!(differences(&before, &catalogue(&mut admin)).is_empty());
+        assert_eq!(admin.put(project, "a", "two"), 1);
+
+        saver.run("BEGIN");
+        saver.put(project, "a", "three");
+        std::thread::scope(|scope| {
+            let (pid, mut watcher) = (admin.pid, db.connect());
+            let update = scope.spawn(|| {
+                admin.try_run(&format!("BEGIN; {UPDATE}; LOCK TABLE versioned.project_file_heads; COMMIT"))
+            });
+            until_waiting(&mut watcher, pid);
+            saver.run("COMMIT");
+            update.join().expect("no thread panics").expect("it is updated");
+        });
+        assert_eq!(saver.put(project, "a", "four"), 3);
+    }
+}
+
+#[test]
+fn a_dump_of_a_released_version_is_restored_into_the_present_one() {
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("old_dump_{n}"), version, "versioned");
+        let life = dump::populate(&db);
+        let file = env::temp_dir().join(format!("{}.sql", db.name));
+        silent("pg_dump", program("pg_dump").arg("--file").arg(&file).arg(&db.name).output().expect("pg_dump runs"));
+        let restored = Database::bare(&format!("from_old_{n}"));
+        let restore = program("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"])
+            .arg(&file)
+            .output();
+        silent("psql", restore.expect("psql runs"));
+        fs::remove_file(file).expect("the dump can go");
+        let present: String =
+            restored.connect().value("SELECT extversion FROM pg_extension WHERE extname = 'pg_versioned'", &[]);
+        assert_eq!(present, PRESENT);
+        dump::goes_on(&restored, &life);
+    }
+}
+
+/// C symbols that functions are declared with, and what they take and return.
+fn symbols(version: &str, n: usize) -> BTreeMap<String, String> {
+    let db = with_version(&format!("symbols_{n}"), version, "versioned");
+    let declared = db.connect().rows(
+        "SELECT p.prosrc, pg_get_function_identity_arguments(p.oid) || ' -> ' || pg_get_function_result(p.oid)
+           FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
+          WHERE p.probin = '$libdir/pg_versioned'",
+        &[],
+    );
+    declared.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// Names in the argument lists do not matter to the library, but clients call by them, so they are held as well.
+#[test]
+fn the_library_fits_every_released_version() {
+    let mut known = symbols(PRESENT, 0);
+    for (n, version) in released().iter().enumerate() {
+        for (symbol, signature) in symbols(version, n + 1) {
+            let present = known.entry(symbol.clone()).or_insert_with(|| signature.clone());
+            assert_eq!(*present, signature, "{symbol} of {version}: a change gets a new symbol");
+        }
+    }
+    let config = program("pg_config").arg("--pkglibdir").output().expect("pg_config runs");
+    let folder = PathBuf::from(String::from_utf8(config.stdout).expect("a path").trim());
+    let library = fs::read(folder.join("pg_versioned.so")).expect("the library is installed");
+    let exported: BTreeSet<String> = object::File::parse(&*library)
+        .expect("a library")
+        .dynamic_symbols()
+        .filter(ObjectSymbol::is_definition)
+        .filter_map(|symbol| Some(symbol.name().ok()?.strip_prefix("pg_finfo_")?.to_owned()))
+        .collect();
+    assert_eq!(known.into_keys().collect::<BTreeSet<_>>(), exported, "declared in sql/, and exported by the library");
+}
+
+/// An upgrade script that exists as long as this value, from the present version to one that only tests know.
+struct Script {
+    file: PathBuf,
+    version: String,
+}
+
+impl Script {
+    /// `None` if the folder of extensions cannot be written to.
+    fn new(test: &str, sql: &str) -> Option<Script> {
+        let config = program("pg_config").arg("--sharedir").output().expect("pg_config runs");
+        let folder = PathBuf::from(String::from_utf8(config.stdout).expect("a path").trim()).join("extension");
+        let version = format!("{test}.{}", std::process::id());
+        let file = folder.join(format!("pg_versioned--{PRESENT}--{version}.sql"));
+        match fs::write(&file, sql) {
+            Ok(()) => Some(Script { file, version }),
+            Err(problem) => {
+                eprintln!("skipped: {} cannot be written: {problem}", file.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// What the next release may do: new functions, tables and views, run by another superuser than the extension's owner.
+const NEXT: &str = "
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    CREATE TABLE @extschema@.next_table (id bigint GENERATED BY DEFAULT AS IDENTITY, note text);
+    CREATE VIEW @extschema@.project_storage_next WITH (security_invoker = true) AS SELECT * FROM @extschema@.next_table;
+    CREATE FUNCTION @extschema@.next_ulid() RETURNS text LANGUAGE c AS 'MODULE_PATHNAME', 'generate_ulid_wrapper';
+    CREATE FUNCTION @extschema@.next_trigger() RETURNS trigger LANGUAGE c
+        AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';
+    ALTER TABLE @extschema@.projects ADD COLUMN next integer;
+    SELECT pg_catalog.pg_extension_config_dump('@extschema@.next_table', '');
+    SELECT versioned_internal.settle_privileges(
+        ARRAY['@extschema@.next_ulid()', '@extschema@.next_trigger()']::regprocedure[],
+        ARRAY['@extschema@.next_table', '@extschema@.project_storage_next', '@extschema@.next_table_id_seq']::regclass[]);
+";
+
+#[test]
+fn what_an_update_creates_belongs_to_the_owner_and_to_whoever_has_the_api() {
+    let Some(script) = Script::new("next", NEXT) else { return };
+    let db = with_version("next", PRESENT, "versioned");
+    let (app, worker, boss) = (db.role("app", ""), db.role("worker", ""), db.role("boss", "LOGIN SUPERUSER"));
+    let mut admin = db.connect();
+    admin.run(&format!(
+        "SELECT versioned.grant_versioned_access('{app}');
+         REVOKE EXECUTE ON FUNCTION versioned.delete_project(uuid) FROM {app};
+         GRANT USAGE ON SCHEMA versioned TO {worker};
+         GRANT EXECUTE ON FUNCTION versioned.atomic_upsert_project_file(uuid, text, text, text, integer) TO {worker}"
+    ));
+    let mut other = db.login(&boss);
+    other.run(&format!("{GENEROUS} ALTER EXTENSION pg_versioned UPDATE TO '{}'", script.version));
+
+    let may = |role: &str| -> Vec<bool> {
+        let row = db.connect().row(
+            "SELECT ARRAY[has_function_privilege($1, 'versioned.next_ulid()', 'EXECUTE'),
+                          has_table_privilege($1, 'versioned.next_table', 'SELECT'),
+                          has_function_privilege($1, 'versioned.next_trigger()', 'EXECUTE'),
+                          has_sequence_privilege($1, 'versioned.next_table_id_seq', 'USAGE'),
+                          has_function_privilege($1, 'versioned.delete_project(uuid)', 'EXECUTE')]",
+            &[&role],
+        );
+        row.get(0)
+    };
+    assert_eq!(may(&app), [true, false, false, false, false]);
+    assert_eq!(may("authenticated"), [true, false, false, false, true]);
+    for role in ["anon", &worker] {
+        assert_eq!(may(role), [false; 5], "{role}");
+    }
+    let strangers: Vec<String> = admin.column(
+        "SELECT pg_describe_object(classid, objid, 0) FROM versioned_internal.member_privileges
+          WHERE owner <> (SELECT extowner FROM pg_extension WHERE extname = 'pg_versioned')",
+        &[],
+    );
+    assert_eq!(strangers, [] as [String; 0]);
+
+    // And so it stays when the database is dumped and restored by way of that version.
+    let restored = Database::bare("next_restored");
+    let file = env::temp_dir().join(format!("{}.sql", db.name));
+    silent("pg_dump", program("pg_dump").arg("--file").arg(&file).arg(&db.name).output().expect("pg_dump runs"));
+    let dumped = fs::read_to_string(&file).expect("a dump");
+    assert!(dumped.contains(&format!("GRANT ALL ON FUNCTION versioned.next_ulid() TO {app}")), "{dumped}");
+    drop(restored);
+    fs::remove_file(file).expect("the dump can go");
+
+    // Roles can go.
+    admin.run(&format!("DROP OWNED BY {app}, {worker}"));
+    other.run("ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM anon, authenticated, PUBLIC");
+    drop(other);
+    admin.run(&format!("DROP OWNED BY {boss}"));
+    refused(admin.try_run("SELECT versioned_internal.settle_privileges('{versioned.nothing()}', '{}')"), "42883");
+}
