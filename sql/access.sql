@@ -145,10 +145,10 @@ DECLARE
     v_member  record;
     v_initial aclitem[];
 BEGIN
-    -- Functions act as their owner, so whoever upgrades does not become one.
+    -- Functions act as their owner, so whoever upgrades does not become one. Sequences follow their tables.
     FOR v_member IN
         SELECT member FROM versioned_internal.member_privileges
-         WHERE owner <> v_owner
+         WHERE owner <> v_owner AND member NOT LIKE 'SEQUENCE %'
            AND (classid = 'pg_proc'::regclass AND objid = ANY (p_functions)
                 OR classid = 'pg_class'::regclass AND objid = ANY (p_relations))
     LOOP

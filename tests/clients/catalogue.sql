@@ -27,7 +27,7 @@ WITH member AS (
     UNION ALL
     SELECT 'member', pg_describe_object(classid, objid, 0), '' FROM member
     UNION ALL
-    SELECT 'comment', pg_describe_object(classid, objid, objsubid), description
+    SELECT 'comment', pg_describe_object(classid, objid, commented.objsubid), description
       FROM commented JOIN pg_description d ON d.classoid = classid AND d.objoid = objid AND d.objsubid = commented.objsubid
     UNION ALL
     SELECT 'schema', n.oid::regnamespace::text, pg_get_userbyid(nspowner)
@@ -41,8 +41,10 @@ WITH member AS (
     SELECT 'column', attrelid::regclass || '.' || attname,
            concat_ws(' ', 'number', row_number() OVER (PARTITION BY attrelid ORDER BY attnum),
                      format_type(atttypid, atttypmod), nullif(attcollation, 0)::regcollation, CASE WHEN attnotnull THEN 'not null' END,
-                     'default ' || pg_get_expr(adbin, adrelid), 'identity ' || nullif(attidentity, ''),
-                     'generated ' || nullif(attgenerated, ''), 'storage', attstorage, attcompression, attoptions, attacl)
+                     'default ' || pg_get_expr(adbin, adrelid), 'identity ' || nullif(attidentity::text, ''),
+                     'generated ' || nullif(attgenerated::text, ''), 'storage', attstorage, attcompression,
+                     -- Not the stamps that Postgres itself puts on columns since 15.20.
+                     (SELECT array_agg(o) FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver=%'), attacl)
       FROM relation r
       JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
       LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
@@ -59,7 +61,7 @@ WITH member AS (
     SELECT 'rule', rulename || ' on ' || ev_class::regclass, pg_get_ruledef(w.oid)
       FROM relation r JOIN pg_rewrite w ON ev_class = r.oid WHERE rulename <> '_RETURN'
     UNION ALL
-    SELECT 'trigger', tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(t.oid) || ' ' || tgenabled
+    SELECT 'trigger', tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(t.oid) || ' ' || tgenabled::text
       FROM relation r JOIN pg_trigger t ON tgrelid = r.oid WHERE NOT tgisinternal
     UNION ALL
     SELECT 'policy', polname || ' on ' || polrelid::regclass,

@@ -34,10 +34,10 @@ pub fn silent(what: &str, output: Output) {
 }
 
 pub struct Life {
-    owner: Uuid,
+    pub owner: Uuid,
     viewer: Uuid,
     /// With a deleted, a moved and a revived file, versions, and an active build.
-    busy: Build,
+    pub busy: Build,
     version: String,
     metrics: i64,
 }

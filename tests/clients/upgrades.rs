@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::catalogue::{catalogue, differences};
 use crate::dump::{self, program, silent};
 use crate::invariants;
-use crate::support::{Database, Session, race, refused, sessions, until_waiting};
+use crate::support::{Database, Session, race, refused, sessions, until, until_waiting};
 
 /// The version that Cargo.toml says.
 const PRESENT: &str = env!("CARGO_PKG_VERSION");
@@ -151,6 +151,15 @@ fn what_users_granted_and_revoked_stays() {
     }
 }
 
+/// Tells the others also when its thread fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Updates as later ones may be: columns are added while everybody saves.
 #[test]
 fn nothing_is_lost_while_it_is_updated() {
@@ -164,26 +173,26 @@ fn nothing_is_lost_while_it_is_updated() {
         all.push(db.connect());
         let saved = race(all, |n, session| {
             if n == SAVERS {
+                let _done = SetOnDrop(&is_done);
                 let mut watcher = db.connect();
                 for column in ["one integer", "two text NOT NULL DEFAULT 'x'"] {
-                    let pids = move |watcher: &mut Session| -> i64 {
-                        watcher.value(
+                    // In the order in which saves lock them.
+                    session.run(&format!(
+                        "BEGIN; {UPDATE};
+                         ALTER TABLE versioned.projects ADD {column};
+                         ALTER TABLE versioned.project_file_heads ADD {column};
+                         ALTER TABLE versioned.project_file_versions ADD {column};"
+                    ));
+                    until("everybody waits", || {
+                        let waiting: i64 = watcher.value(
                             "SELECT count(*) FROM pg_stat_activity
                               WHERE datname = current_database() AND wait_event_type = 'Lock'",
                             &[],
-                        )
-                    };
-                    session.run(&format!(
-                        "BEGIN; {UPDATE};
-                         ALTER TABLE versioned.project_file_heads ADD {column};
-                         ALTER TABLE versioned.project_file_versions ADD {column};
-                         ALTER TABLE versioned.projects ADD {column};"
-                    ));
-                    // All of them wait for the update.
-                    crate::support::until("everybody waits", || pids(&mut watcher) == SAVERS as i64);
+                        );
+                        waiting == SAVERS as i64
+                    });
                     session.run("COMMIT");
                 }
-                is_done.store(true, Ordering::SeqCst);
                 return 0;
             }
             let mut saves = 0;
