@@ -97,5 +97,7 @@ fn can_read_project(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallInfo) -> 
 /// See the COMMENT in `sql/access.sql`.
 #[pg_extern(sql = false)]
 fn readable_project_ids(fcinfo: pg_sys::FunctionCallInfo) -> Vec<Uuid> {
-    Call::run_internal(fcinfo, |call| Ok(caller::actor(call.owner).map(|actor| projects_of(call, actor)).unwrap_or_default()))
+    Call::run_internal(fcinfo, |call| {
+        Ok(caller::actor(call.owner).map(|actor| projects_of(call, actor)).unwrap_or_default())
+    })
 }

@@ -125,7 +125,8 @@ fn live(session: &mut Session, owner: Uuid, key: &str) {
         let rows = session.rows(&format!("SELECT * FROM versioned.{table}"), &[]);
         assert!(!rows.is_empty(), "{table}");
     }
-    session.rows("SELECT versioned_internal.can_read_project($1), versioned_internal.readable_project_ids()", &[&project]);
+    session
+        .rows("SELECT versioned_internal.can_read_project($1), versioned_internal.readable_project_ids()", &[&project]);
     session.rows("SELECT versioned.current_actor()", &[]);
     session.rows("SELECT versioned.project_lock_key($1), versioned.file_lock_key($1, 'a')", &[&project]);
     session.rows("SELECT versioned.generate_ulid()", &[]);

@@ -207,8 +207,7 @@ fn nothing_is_lost_while_it_is_updated() {
         });
         let versions: i64 = admin.value("SELECT count(*) FROM versioned.project_file_versions", &[]);
         assert_eq!(versions, saved.iter().sum::<i64>(), "{version}");
-        let present: String =
-            admin.value("SELECT extversion FROM pg_extension WHERE extname = 'pg_versioned'", &[]);
+        let present: String = admin.value("SELECT extversion FROM pg_extension WHERE extname = 'pg_versioned'", &[]);
         assert_eq!(present, PRESENT);
         invariants::hold(&mut admin);
     }
@@ -232,9 +231,8 @@ fn an_update_is_all_or_nothing() {
         saver.put(project, "a", "three");
         std::thread::scope(|scope| {
             let (pid, mut watcher) = (admin.pid, db.connect());
-            let update = scope.spawn(|| {
-                admin.try_run(&format!("BEGIN; {UPDATE}; LOCK TABLE versioned.project_file_heads; COMMIT"))
-            });
+            let update = scope
+                .spawn(|| admin.try_run(&format!("BEGIN; {UPDATE}; LOCK TABLE versioned.project_file_heads; COMMIT")));
             until_waiting(&mut watcher, pid);
             saver.run("COMMIT");
             update.join().expect("no thread panics").expect("it is updated");
