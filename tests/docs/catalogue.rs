@@ -1,0 +1,115 @@
+//! What the extension has, as the catalogue of a server says.
+
+use std::env;
+
+use postgres::{Client, NoTls};
+
+/// A function that clients can call.
+pub struct Function {
+    pub name: String,
+    /// As `pg_get_function_arguments` writes them.
+    pub arguments: String,
+    pub comment: String,
+}
+
+/// A table or view.
+pub struct Relation {
+    pub name: String,
+    /// Names and types.
+    pub columns: Vec<(String, String)>,
+}
+
+pub struct Setting {
+    pub name: String,
+    /// As `SHOW` shows it.
+    pub default: String,
+}
+
+pub struct Catalogue {
+    pub functions: Vec<Function>,
+    pub relations: Vec<Relation>,
+    pub settings: Vec<Setting>,
+}
+
+const DATABASE: &str = "versioned_docs_catalogue";
+
+fn connect(database: &str) -> Client {
+    let setting = |name, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let mut config = postgres::Config::new();
+    config
+        .host(&setting("PGHOST", "/var/run/postgresql"))
+        .port(setting("PGPORT", "5432").parse().expect("PGPORT is a number"))
+        .user(&setting("PGUSER", "postgres"))
+        .dbname(database);
+    if let Ok(password) = env::var("PGPASSWORD") {
+        config.password(password);
+    }
+    config.connect(NoTls).expect("a superuser can connect")
+}
+
+/// Installs the extension into a database of its own and reads what is there.
+pub fn read() -> Catalogue {
+    let mut admin = connect("postgres");
+    let mut run = |sql: &str| admin.batch_execute(sql).unwrap_or_else(|e| panic!("{e}: {sql}"));
+    run(&format!("DROP DATABASE IF EXISTS {DATABASE}"));
+    run(&format!("CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'"));
+    let catalogue = {
+        let mut client = connect(DATABASE);
+        client
+            .batch_execute(
+                "CREATE SCHEMA versioned; CREATE EXTENSION pg_versioned SCHEMA versioned; LOAD 'pg_versioned'",
+            )
+            .expect("the extension can be created");
+        Catalogue {
+            functions: functions(&mut client),
+            relations: relations(&mut client),
+            settings: settings(&mut client),
+        }
+    };
+    run(&format!("DROP DATABASE {DATABASE}"));
+    catalogue
+}
+
+fn functions(client: &mut Client) -> Vec<Function> {
+    let rows = client.query(
+        "SELECT proname::text, pg_get_function_arguments(oid), coalesce(obj_description(oid, 'pg_proc'), '')
+           FROM pg_proc
+          WHERE pronamespace = 'versioned'::regnamespace AND prorettype <> 'trigger'::regtype
+          ORDER BY proname, 2",
+        &[],
+    );
+    let rows = rows.expect("the functions can be read");
+    rows.iter().map(|row| Function { name: row.get(0), arguments: row.get(1), comment: row.get(2) }).collect()
+}
+
+fn relations(client: &mut Client) -> Vec<Relation> {
+    let rows = client.query(
+        "SELECT c.relname::text, array_agg(a.attname::text ORDER BY a.attnum),
+                array_agg(replace(format_type(a.atttypid, a.atttypmod), 'timestamp with time zone', 'timestamptz')
+                          ORDER BY a.attnum)
+           FROM pg_class c
+           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          WHERE c.relnamespace = 'versioned'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          GROUP BY c.relname
+          ORDER BY c.relname",
+        &[],
+    );
+    let relation = |row: &postgres::Row| {
+        let (names, types): (Vec<String>, Vec<String>) = (row.get(1), row.get(2));
+        Relation { name: row.get(0), columns: names.into_iter().zip(types).collect() }
+    };
+    rows.expect("the tables can be read").iter().map(relation).collect()
+}
+
+/// With their defaults, whatever the server's configuration says.
+fn settings(client: &mut Client) -> Vec<Setting> {
+    let rows = client.query(
+        "SELECT name, current_setting(name)
+           FROM (SELECT name, set_config(name, boot_val, false) FROM pg_settings
+                  WHERE name LIKE 'pg\\_versioned.%' ORDER BY name OFFSET 0) boot
+          WHERE set_config IS NOT NULL",
+        &[],
+    );
+    let rows = rows.expect("the settings can be read");
+    rows.iter().map(|row| Setting { name: row.get(0), default: row.get(1) }).collect()
+}
