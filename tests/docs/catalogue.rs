@@ -9,6 +9,8 @@ pub struct Function {
     pub name: String,
     /// As `pg_get_function_arguments` writes them.
     pub arguments: String,
+    /// Columns with their types, or the type of what it returns; empty for nothing.
+    pub results: Vec<String>,
     pub comment: String,
 }
 
@@ -70,23 +72,41 @@ pub fn read() -> Catalogue {
     catalogue
 }
 
+/// A type as people write it.
+fn usual(name: &str) -> String {
+    match name {
+        "bool" => "boolean".to_owned(),
+        "int8" => "bigint".to_owned(),
+        name => name.replace("timestamp with time zone", "timestamptz"),
+    }
+}
+
 fn functions(client: &mut Client) -> Vec<Function> {
     let rows = client.query(
-        "SELECT proname::text, pg_get_function_arguments(oid), coalesce(obj_description(oid, 'pg_proc'), '')
-           FROM pg_proc
-          WHERE pronamespace = 'versioned'::regnamespace AND prorettype <> 'trigger'::regtype
-          ORDER BY proname, 2",
+        "SELECT p.proname::text, pg_get_function_arguments(p.oid), coalesce(obj_description(p.oid, 'pg_proc'), ''),
+                CASE WHEN p.proargmodes IS NOT NULL
+                     THEN ARRAY(SELECT a.name || ' ' || format_type(a.type, NULL)
+                                  FROM unnest(p.proargnames, p.proargmodes, p.proallargtypes) a (name, mode, type)
+                                 WHERE a.mode = 't')
+                     ELSE array_remove(ARRAY[(SELECT typname FROM pg_type WHERE oid = p.prorettype)::text], 'void')
+                END
+           FROM pg_proc p
+          WHERE p.pronamespace = 'versioned'::regnamespace AND p.prorettype <> 'trigger'::regtype
+          ORDER BY p.proname, 2",
         &[],
     );
-    let rows = rows.expect("the functions can be read");
-    rows.iter().map(|row| Function { name: row.get(0), arguments: row.get(1), comment: row.get(2) }).collect()
+    let function = |row: &postgres::Row| {
+        let results: Vec<String> = row.get(3);
+        let results = results.iter().map(|result| usual(result)).collect();
+        Function { name: row.get(0), arguments: row.get(1), comment: row.get(2), results }
+    };
+    rows.expect("the functions can be read").iter().map(function).collect()
 }
 
 fn relations(client: &mut Client) -> Vec<Relation> {
     let rows = client.query(
         "SELECT c.relname::text, array_agg(a.attname::text ORDER BY a.attnum),
-                array_agg(replace(format_type(a.atttypid, a.atttypmod), 'timestamp with time zone', 'timestamptz')
-                          ORDER BY a.attnum)
+                array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
            FROM pg_class c
            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
           WHERE c.relnamespace = 'versioned'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -96,6 +116,7 @@ fn relations(client: &mut Client) -> Vec<Relation> {
     );
     let relation = |row: &postgres::Row| {
         let (names, types): (Vec<String>, Vec<String>) = (row.get(1), row.get(2));
+        let types = types.iter().map(|name| usual(name));
         Relation { name: row.get(0), columns: names.into_iter().zip(types).collect() }
     };
     rows.expect("the tables can be read").iter().map(relation).collect()

@@ -102,6 +102,9 @@ fn function_faults(function: &Function, entry: &Entry, arguments: &str, sqlstate
         faults.push(format!("{path}: {name} has no example with an output"));
     }
     let named = code_spans(entry.section.body);
+    for missing in function.results.iter().filter(|result| !named.contains(&result.as_str())) {
+        faults.push(format!("{path}: the section of {name} does not say that it returns {missing}"));
+    }
     let due = sqlstates_of(&function.comment, sqlstates);
     for missing in due.iter().filter(|code| !named.contains(&code.as_str())) {
         faults.push(format!("{path}: the section of {name} does not say when it is {missing}"));
@@ -217,7 +220,7 @@ mod tests {
 
     const README: &str = "## Errors\n\n| SQLSTATE | when |\n|---|---|\n| `22023` | |\n| `55P03`, `PT404` | |\n\n\
                           ## Settings\n\n| setting | default | |\n|---|---|---|\n| `pg_versioned.rate` | `2s` | |\n";
-    const SAVE: &str = "## `save(p_path text, p_old uuid DEFAULT NULL)`\n\n`22023`, `PT404`: fails.\n\n\
+    const SAVE: &str = "## `save(p_path text, p_old uuid DEFAULT NULL)`\n\nReturns `version integer` and `path text`. `22023`, `PT404`: fails.\n\n\
                         ```sql\nSELECT save('a');\n```\n```text\n 1\n```\n\n";
     const FILES: &str =
         "## `files`\n\n| column | type | |\n|---|---|---|\n| `path` | text | |\n| `size` | integer | |\n";
@@ -230,6 +233,7 @@ mod tests {
             functions: vec![Function {
                 name: text("save"),
                 arguments: text("p_path text, p_old uuid DEFAULT NULL::uuid"),
+                results: vec![text("version integer"), text("path text")],
                 comment: text("At most 10000 of them. PT404 if there is none. Errors: 22023 (no path)."),
             }],
             relations: vec![Relation {
@@ -286,6 +290,13 @@ mod tests {
             ("```\n```text", "```\n\nText.\n\n```text"),
         ] {
             assert_eq!(planted(old, new), "docs/f.md: save has no example with an output");
+        }
+    }
+
+    #[test]
+    fn results_must_be_named() {
+        for (old, new) in [(" and `path text`", ""), ("`path text`", "`path uuid`"), ("`path text`", "`path`")] {
+            assert_eq!(planted(old, new), "docs/f.md: the section of save does not say that it returns path text");
         }
     }
 
