@@ -10,6 +10,13 @@ use std::thread;
 
 use crate::markdown::{Page, Part, parts};
 
+/// Makes the roles that PostgREST and Supabase know, which some examples use, where the cluster has none yet.
+pub fn make_roles() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/roles.sql");
+    let made = psql("postgres").args(["-v", "ON_ERROR_STOP=1", "-f", script]).status().expect("psql runs");
+    assert!(made.success(), "{script}");
+}
+
 /// Which outputs differ from those shown, and the page with the actual ones.
 pub fn check(page: &Page) -> (Vec<String>, String) {
     let parts = parts(&page.text);

@@ -42,6 +42,7 @@ fn none(faults: Vec<String>) {
 fn the_examples_give_the_outputs_shown() {
     let accept = env::var_os("DOCS_ACCEPT").is_some();
     let mut faults = Vec::new();
+    examples::make_roles();
     for page in [page("README.md")].into_iter().chain(docs()) {
         let (wrong, accepted) = examples::check(&page);
         if accept {
