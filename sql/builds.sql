@@ -59,14 +59,14 @@ CREATE FUNCTION @extschema@.start_project_build(
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 1
     AS 'MODULE_PATHNAME', 'start_project_build_wrapper';
 COMMENT ON FUNCTION @extschema@.start_project_build(uuid, text, text, boolean) IS
-    'Starts a project''s next build. PT409 while another build is active, unless p_supersede is true or that build is older than pg_versioned.build_timeout; in these cases it is abandoned. Errors: 22023, 42501, PT404, PT409.';
+    'Starts a project''s next build. PT409 while another build is active, unless p_supersede is true or that build is older than pg_versioned.build_timeout; in these cases it is abandoned. Errors: 22023, 42501, PT404, PT409, 40001.';
 
 CREATE FUNCTION @extschema@.fail_project_build(p_project_id uuid, p_build_id text, p_error text DEFAULT NULL)
     RETURNS @extschema@.project_build_metrics
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'fail_project_build_wrapper';
 COMMENT ON FUNCTION @extschema@.fail_project_build(uuid, text, text) IS
-    'Marks a build as failed; it leaves no version behind. Idempotent. PT409 if the build has succeeded. Errors: 22023, 42501, PT404, PT409.';
+    'Marks a build as failed; it leaves no version behind. Idempotent. PT409 if the build has succeeded. Errors: 22023, 42501, PT404, PT409, 40001.';
 
 CREATE FUNCTION @extschema@.start_ai_time_tracking(
     p_project_id uuid,
@@ -76,10 +76,10 @@ CREATE FUNCTION @extschema@.start_ai_time_tracking(
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'start_ai_time_tracking_wrapper';
 COMMENT ON FUNCTION @extschema@.start_ai_time_tracking(uuid, text, text) IS
-    'Starts billing AI time to an active build; returns the session''s ULID. Errors: 22023, 42501, PT404, PT409 (the build has ended).';
+    'Starts billing AI time to an active build; returns the session''s ULID. Errors: 22023, 42501, PT404, PT409 (the build has ended), 40001.';
 
 CREATE FUNCTION @extschema@.stop_ai_time_tracking(p_project_id uuid, p_session_id text) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'stop_ai_time_tracking_wrapper';
 COMMENT ON FUNCTION @extschema@.stop_ai_time_tracking(uuid, text) IS
-    'Ends an AI-time session; returns its duration in milliseconds. Further calls return the same value. Errors: 22023, 42501, PT404.';
+    'Ends an AI-time session; returns its duration in milliseconds. Further calls return the same value. Errors: 22023, 42501, PT404, 40001.';

@@ -61,7 +61,7 @@ CREATE FUNCTION @extschema@.revert_project_file(
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'revert_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.revert_project_file(uuid, text, integer, integer) IS
-    'Saves the content and type of an old version as the file''s next version; this also brings back a deleted file. Errors: 22023 (that version is a deletion), 42501, PT404, PT409, PT429, 40001.';
+    'Saves the content and type of an old version as the file''s next version; this also brings back a deleted file. Errors: 22023 (that version is a deletion), 42501, PT404, PT409, PT429, 40001, XX001.';
 
 CREATE FUNCTION @extschema@.merge_project_file(
     p_project_id   uuid,
@@ -78,7 +78,7 @@ CREATE FUNCTION @extschema@.merge_project_file(
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 1
     AS 'MODULE_PATHNAME', 'merge_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.merge_project_file(uuid, text, text, integer, text) IS
-    'Saves an edit of version p_base_version (0: a new file) together with what others have saved since, merged line by line as git merge-file does. With conflicts it saves nothing: content then has both sides between diff3 markers, and version is the base for the resolved text. p_file_type NULL keeps the type. Errors: 22023 (also if more lines differ than pg_versioned.max_compared_lines), 42501, PT404, PT409 (the file was deleted), PT429, 40001.';
+    'Saves an edit of version p_base_version (0: a new file) together with what others have saved since, merged line by line as git merge-file does. With conflicts it saves nothing: content then has both sides between diff3 markers, and version is the base for the resolved text. p_file_type NULL keeps the type. Errors: 22023 (also if more lines differ than pg_versioned.max_compared_lines), 42501, PT404, PT409 (the file was deleted), PT429, 40001, XX001.';
 
 CREATE FUNCTION @extschema@.get_current_project_files(project_uuid uuid)
     RETURNS TABLE (
@@ -92,7 +92,7 @@ CREATE FUNCTION @extschema@.get_current_project_files(project_uuid uuid)
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'get_current_project_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_current_project_files(uuid) IS
-    'All live files of a project with their content, ordered by path. Errors: 22023, 42501, PT404.';
+    'All live files of a project with their content, ordered by path. Errors: 22023, 42501, PT404, XX001.';
 
 CREATE FUNCTION @extschema@.get_project_file(
     p_project_id uuid,
@@ -102,7 +102,7 @@ CREATE FUNCTION @extschema@.get_project_file(
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 100
     AS 'MODULE_PATHNAME', 'get_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_file(uuid, text, integer) IS
-    'The current version of a file, or its version N (also of a deleted file). Errors: 22023, 42501, PT404.';
+    'The current version of a file, or its version N (also of a deleted file). Errors: 22023, 42501, PT404, XX001.';
 
 CREATE FUNCTION @extschema@.diff_project_file(
     p_project_id   uuid,
@@ -113,7 +113,7 @@ CREATE FUNCTION @extschema@.diff_project_file(
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 100
     AS 'MODULE_PATHNAME', 'diff_project_file_wrapper';
 COMMENT ON FUNCTION @extschema@.diff_project_file(uuid, text, integer, integer) IS
-    'Unified diff between two versions of a file (NULL: its newest), with the paths they were saved under, in the form that git apply accepts; empty if they are equal. Errors: 22023 (also if more lines differ than pg_versioned.max_compared_lines), 42501, PT404.';
+    'Unified diff between two versions of a file (NULL: its newest), with the paths they were saved under, in the form that git apply accepts; empty if they are equal. Errors: 22023 (also if more lines differ than pg_versioned.max_compared_lines), 42501, PT404, XX001.';
 
 CREATE FUNCTION @extschema@.get_project_changes(
     p_project_id uuid,

@@ -77,16 +77,16 @@ CREATE FUNCTION @extschema@.add_project_member(p_project_id uuid, p_user_id uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'add_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.add_project_member(uuid, uuid, text) IS
-    'Gives a user a role (viewer, editor, owner) in a project, or changes it. Owners only. Errors: 22023, 42501, PT404.';
+    'Gives a user a role (viewer, editor, owner) in a project, or changes it. Owners only. Errors: 22023, 42501, PT404, 40001.';
 
 CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
-    'Removes a user from a project; false if the user was not a member. Once this has committed, no save by that user commits any more. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404.';
+    'Removes a user from a project; false if the user was not a member. Once this has committed, no save by that user commits any more. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404, 40001.';
 
 CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'delete_project_wrapper';
 COMMENT ON FUNCTION @extschema@.delete_project(uuid) IS
-    'Permanently deletes a project with all its files, history, versions and builds; returns true. Owners only. Errors: 42501, PT404.';
+    'Permanently deletes a project with all its files, history, versions and builds; returns true. Owners only. Errors: 22023, 42501, PT404, 40001.';

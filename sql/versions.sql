@@ -72,7 +72,7 @@ CREATE FUNCTION @extschema@.create_version_on_success(
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
     AS 'MODULE_PATHNAME', 'create_version_on_success_wrapper';
 COMMENT ON FUNCTION @extschema@.create_version_on_success(uuid, text, jsonb) IS
-    'Creates the reserved version of a build: numbers it, takes a snapshot of the files, closes the build. Idempotent per build. Lines of files with more lines to compare than pg_versioned.max_compared_lines count as replaced, and a NOTICE says so. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned).';
+    'Creates the reserved version of a build: numbers it, takes a snapshot of the files, closes the build. Idempotent per build. Lines of files with more lines to compare than pg_versioned.max_compared_lines count as replaced, and a NOTICE says so. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned), 40001.';
 
 CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_version_id text)
     RETURNS TABLE (
@@ -86,4 +86,4 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'get_project_version_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
-    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404.';
+    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, XX001.';

@@ -1,7 +1,7 @@
 //! Whether the pages describe everything that the extension has, and nothing else.
 //!
-//! A function has one section in docs/, whose heading is its signature in a code span; a table or view has one whose
-//! heading is its name in a code span. The table of settings and that of errors are in the README.
+//! A function, table or view has one section in docs/, whose heading is its name in a code span; that of a function begins
+//! with its signature, another code span. The table of settings and that of errors are in the README.
 
 use std::collections::BTreeSet;
 
@@ -30,14 +30,16 @@ pub fn faults(catalogue: &Catalogue, readme: &Page, docs: &[Page]) -> Vec<String
         .flat_map(|page| sections(&page.text).into_iter().map(move |section| Entry { page, section }))
         .filter(|entry| entry.section.level > 1)
         .collect();
-    let functions: Vec<(&Entry, &str, &str)> = entries
-        .iter()
-        .filter_map(|entry| signature(entry.section.title).map(|(name, arguments)| (entry, name, arguments)))
-        .collect();
-    let relations: Vec<(&Entry, &str)> = entries
+    let named: Vec<(&Entry, &str)> = entries
         .iter()
         .filter_map(|entry| Some((entry, only_code(entry.section.title).filter(|code| is_name(code))?)))
         .collect();
+    let functions: Vec<(&Entry, &str, &str)> = named
+        .iter()
+        .filter_map(|&(entry, name)| signature(name, entry.section.body).map(|arguments| (entry, name, arguments)))
+        .collect();
+    let relations: Vec<(&Entry, &str)> =
+        named.iter().filter(|(entry, name)| signature(name, entry.section.body).is_none()).copied().collect();
     let sqlstates = sqlstates(readme);
 
     let mut faults = Vec::new();
@@ -70,10 +72,9 @@ pub fn faults(catalogue: &Catalogue, readme: &Page, docs: &[Page]) -> Vec<String
     faults
 }
 
-/// Name and arguments of a heading that is a signature.
-fn signature(title: &str) -> Option<(&str, &str)> {
-    let (name, arguments) = only_code(title)?.strip_suffix(')')?.split_once('(')?;
-    is_name(name).then_some((name, arguments))
+/// The arguments in the signature that a function's section begins with.
+fn signature<'a>(name: &str, body: &'a str) -> Option<&'a str> {
+    only_code(body.trim_start().lines().next()?)?.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')
 }
 
 fn is_name(text: &str) -> bool {
@@ -96,7 +97,7 @@ fn function_faults(function: &Function, entry: &Entry, arguments: &str, sqlstate
     let mut faults = Vec::new();
     let actual = without_casts(&function.arguments);
     if arguments != actual {
-        faults.push(format!("{path}: {name} takes\n({actual}), the heading says\n({arguments})"));
+        faults.push(format!("{path}: {name} takes\n({actual}), its section says\n({arguments})"));
     }
     if !has_example(name, entry.section.body) {
         faults.push(format!("{path}: {name} has no example with an output"));
@@ -220,12 +221,11 @@ mod tests {
 
     const README: &str = "## Errors\n\n| SQLSTATE | when |\n|---|---|\n| `22023` | |\n| `55P03`, `PT404` | |\n\n\
                           ## Settings\n\n| setting | default | |\n|---|---|---|\n| `pg_versioned.rate` | `2s` | |\n";
-    const SAVE: &str = "## `save(p_path text, p_old uuid DEFAULT NULL)`\n\nReturns `version integer` and `path text`. `22023`, `PT404`: fails.\n\n\
+    const SAVE: &str = "## `save`\n\n`save(p_path text, p_old uuid DEFAULT NULL)`\n\nReturns `version integer` and `path text`. `22023`, `PT404`: fails.\n\n\
                         ```sql\nSELECT save('a');\n```\n```text\n 1\n```\n\n";
     const FILES: &str =
         "## `files`\n\n| column | type | |\n|---|---|---|\n| `path` | text | |\n| `size` | integer | |\n";
-    const INDEX_PAGE: &str =
-        "## All functions\n\n| function | |\n|---|---|\n| [`save`](f.md#savep_path-text-p_old-uuid-default-null) | |\n";
+    const INDEX_PAGE: &str = "## All functions\n\n| function | |\n|---|---|\n| [`save`](f.md#save) | |\n";
 
     fn catalogue() -> Catalogue {
         let text = |text: &str| text.to_owned();
@@ -264,8 +264,10 @@ mod tests {
 
     #[test]
     fn functions_without_a_section_of_their_own_are_named() {
-        assert!(planted("## `save(", "## `store(").starts_with("save has 0 sections, not one"));
-        assert!(planted("## `save(", "## `store(").contains("docs/f.md: there is no function store"));
+        assert!(planted("## `save`\n\n`save(", "## `store`\n\n`store(").starts_with("save has 0 sections, not one"));
+        assert!(
+            planted("## `save`\n\n`save(", "## `store`\n\n`store(").contains("docs/f.md: there is no function store")
+        );
         assert!(planted(FILES, &format!("{SAVE}{FILES}")).contains("save has 2 sections, not one"));
     }
 
@@ -277,7 +279,7 @@ mod tests {
             (" DEFAULT NULL", ""),
             (", p_old uuid DEFAULT NULL", ""),
         ] {
-            assert!(planted(old, new).contains("save takes\n(p_path text, p_old uuid DEFAULT NULL), the heading says"));
+            assert!(planted(old, new).contains("save takes\n(p_path text, p_old uuid DEFAULT NULL), its section says"));
         }
     }
 
@@ -318,7 +320,7 @@ mod tests {
     fn the_index_must_be_complete() {
         assert!(planted("[`save`](f", "[`safe`](f").contains("save must be linked once"));
         assert!(planted("[`save`](f", "[`safe`](f").contains("docs/README.md: safe has no section"));
-        assert!(planted("[`save`](f.md#savep", "[`save`](f.md#save-p").contains("save must be linked once"));
+        assert!(planted("[`save`](f.md#save)", "[`save`](f.md#safe)").contains("save must be linked once"));
         assert!(planted("[`save`](f", "save (f").contains("every row of the table of functions begins with"));
     }
 
@@ -346,7 +348,9 @@ mod tests {
             "a text DEFAULT 'x', b jsonb DEFAULT '{}'"
         );
         assert_eq!(without_casts("a integer DEFAULT 50"), "a integer DEFAULT 50");
-        assert_eq!(signature("`f(a text)`"), Some(("f", "a text")));
-        assert_eq!((signature("`f`"), signature("f(a)"), signature("`f(a)` and `g(b)`")), (None, None, None));
+        assert_eq!(signature("f", "\n`f(a text)`\n\nText."), Some("a text"));
+        for body in ["`f`", "f(a)", "`f(a)` and `f(b)`", "`g(a)`", "Text.\n\n`f(a)`"] {
+            assert_eq!(signature("f", body), None, "{body}");
+        }
     }
 }
