@@ -102,8 +102,17 @@ pub enum Error {
         kind: &'static str,
         name: String,
     },
+    /// Library and schema are of different versions. The text says what does not fit.
+    Mismatch(String),
     /// A bug in this extension.
     Internal,
+}
+
+/// What to do when library and schema are of different versions.
+macro_rules! update {
+    () => {
+        "Run ALTER EXTENSION pg_versioned UPDATE; if that has been done, reconnect: this session has loaded another version of the library."
+    };
 }
 
 /// Why a version's content cannot be read.
@@ -164,12 +173,12 @@ impl Error {
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
             Suppressed { .. } => "09000",
-            Missing { .. } => "55000",
+            Missing { .. } | Mismatch(_) => "55000",
             Internal => "XX000",
         }
     }
 
-    /// JSON for conflicts and limits, otherwise none.
+    /// JSON for conflicts and limits, text for a mismatch, otherwise none.
     pub fn detail(&self) -> Option<String> {
         let json = match self {
             Error::VersionConflict(conflict) => conflict.json(),
@@ -187,6 +196,7 @@ impl Error {
             Error::BuildEnded { project, build, status } => {
                 json!({ "project_id": project.to_string(), "build_id": build, "status": status })
             }
+            Error::Mismatch(what) => return Some(what.clone()),
             _ => return None,
         };
         Some(json.to_string())
@@ -218,7 +228,11 @@ impl Error {
             }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
-            Missing { .. } => "Restore its name, REINDEX it, or restore it from another installation of the extension.",
+            Missing { .. } => concat!(
+                update!(),
+                " Otherwise restore its name, REINDEX it, or restore it from another installation of the extension."
+            ),
+            Mismatch(_) => update!(),
             Internal => "See the server log for details.",
             _ => return None,
         })
@@ -305,6 +319,11 @@ impl fmt::Display for Error {
             }
             Suppressed { path } => write!(f, "a trigger suppressed the new version of file \"{path}\""),
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
+            Mismatch(_) => f.write_str(concat!(
+                "the library of pg_versioned (version ",
+                env!("CARGO_PKG_VERSION"),
+                ") does not fit the extension's tables or functions"
+            )),
             Internal => write!(f, "internal error in pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }

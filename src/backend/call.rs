@@ -12,6 +12,7 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use pgrx::{FromDatum, PgMemoryContexts, direct_function_call, pg_sys};
 
 use super::guard::raise_again;
+use super::mismatch::in_panic;
 use super::raise::raise;
 use super::{RoleId, Value};
 use crate::error::Error;
@@ -124,9 +125,12 @@ fn raising<T>(body: impl FnOnce() -> Result<T, Error>) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => value,
         Ok(Err(error)) => raise(error),
-        // A panic of this crate becomes an error that reveals nothing about it; Postgres errors are passed on.
-        Err(panic) if is_our_own(&*panic) => raise(Error::Internal),
-        Err(panic) => resume_unwind(raise_again(panic)),
+        Err(panic) => match in_panic(panic) {
+            Ok(error) => raise(error),
+            // A panic of this crate becomes an error that reveals nothing about it; Postgres errors are passed on.
+            Err(panic) if is_our_own(&*panic) => raise(Error::Internal),
+            Err(panic) => resume_unwind(raise_again(panic)),
+        },
     }
 }
 

@@ -14,6 +14,9 @@ use pgrx::pg_sys::{
     SPIPlanPtr, SPITupleTable, Snapshot, TupleDesc, TupleTableSlot, Tuplestorestate,
 };
 
+use super::mismatch::Raised;
+use super::raise::unpacked;
+
 /// A Postgres error passing through Rust as the payload of a panic.
 pub struct PostgresError(*mut pg_sys::ErrorData);
 
@@ -30,6 +33,24 @@ impl PostgresError {
             error.sqlerrcode == pg_sys::errcodes::PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION as c_int
                 && !error.constraint_name.is_null()
                 && CStr::from_ptr(error.constraint_name).to_bytes() == constraint.as_bytes()
+        }
+    }
+}
+
+impl PostgresError {
+    pub fn raised(&self) -> Raised {
+        // SAFETY: as above; each text is a string or null.
+        unsafe {
+            let error = &*self.0;
+            let text =
+                |text: *mut c_char| (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned());
+            Raised {
+                sqlstate: unpacked(error.sqlerrcode),
+                message: text(error.message).unwrap_or_default(),
+                detail: text(error.detail),
+                query: text(error.internalquery),
+                context: text(error.context),
+            }
         }
     }
 }
@@ -155,6 +176,9 @@ mod functions {
         fn datumCopy(value: pg_sys::Datum, by_value: bool, length: c_int) -> pg_sys::Datum;
 
         /// executor/spi.h
+        fn SPI_prepare_cursor(
+            source: *const c_char, count: c_int, types: *mut pg_sys::Oid, options: c_int
+        ) -> SPIPlanPtr;
         fn SPI_execute_plan(
             plan: SPIPlanPtr, values: *mut pg_sys::Datum, nulls: *const c_char, read_only: bool, count: c_long
         ) -> c_int;

@@ -10,6 +10,7 @@ mod call;
 mod guard;
 mod lock;
 mod memory;
+mod mismatch;
 mod raise;
 mod result;
 mod row;

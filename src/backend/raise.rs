@@ -48,6 +48,11 @@ fn packed(sqlstate: &str) -> c_int {
     sqlstate.bytes().enumerate().fold(0, |code, (i, c)| code | ((c_int::from(c) - 0x30) & 0x3f) << (6 * i))
 }
 
+/// The opposite of [`packed`].
+pub fn unpacked(code: c_int) -> String {
+    (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3f) as u8 + 0x30)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -55,5 +60,6 @@ mod tests {
         assert_eq!(super::packed("40001"), pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE as i32);
         assert_eq!(super::packed("22023"), pgrx::PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE as i32);
         assert_eq!(super::packed("55P03"), pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE as i32);
+        assert_eq!(super::unpacked(super::packed("42P10")), "42P10");
     }
 }

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys;
 
+use super::mismatch::{OTHER_COLUMNS, require_columns};
 use super::statement::{Arg, Db, IndexesOnly, Statement};
 use super::value::Value;
 use super::{Answer, Call, guard};
@@ -10,10 +11,10 @@ impl Call {
     /// A value of the function's composite result type, from its columns in order.
     pub fn row(&self, columns: &[Value]) -> Answer {
         let (mut datums, mut nulls) = split(columns);
-        // SAFETY: the number of columns is checked; their types match the declarations in sql/.
+        // SAFETY: the number and the types of the columns are checked.
         unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
-            assert_eq!((*desc).natts as usize, columns.len(), "columns of the result type");
+            require_columns(desc, columns);
             let before = pg_sys::MemoryContextSwitchTo(self.memory);
             let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
             let datum = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
@@ -33,7 +34,7 @@ impl Call {
         let (mut datums, mut nulls) = split(columns);
         // SAFETY: as above.
         unsafe {
-            assert_eq!((*desc).natts as usize, columns.len(), "columns of the trigger's table");
+            require_columns(desc, columns);
             let before = pg_sys::MemoryContextSwitchTo(self.memory);
             let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
             pg_sys::MemoryContextSwitchTo(before);
@@ -60,10 +61,10 @@ impl ResultSet {
 
     pub fn push(&self, columns: &[Value]) {
         let (mut datums, mut nulls) = split(columns);
-        // SAFETY: the store was created by `begin`; the number of columns is checked.
+        // SAFETY: the store was created by `begin`; the number and the types of the columns are checked.
         unsafe {
             let (store, desc) = ((*self.0).setResult, (*self.0).setDesc);
-            assert_eq!((*desc).natts as usize, columns.len(), "columns of the result set");
+            require_columns(desc, columns);
             pg_sys::tuplestore_putvalues(store, desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
         }
     }
@@ -95,7 +96,7 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             (*(*set).econtext).ecxt_per_query_memory,
             false,
             (*set).setDesc,
-            c"a query does not return the function's columns".as_ptr(),
+            OTHER_COLUMNS.as_ptr(),
         );
         let options = guard::options(params, receiver);
         let _indexes = IndexesOnly::begin();

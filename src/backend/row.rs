@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 
 use pgrx::pg_sys;
 
+use super::mismatch::{mismatch, other_type};
 use super::statement::Db;
 use super::value::{Column, Value};
 use super::{Answer, guard};
@@ -70,29 +71,26 @@ impl<'r> Row<'r> {
 
     /// A column; `None` is SQL's NULL.
     ///
-    /// # Panics
-    /// If there is no such column or it is of another type: the extension's statements and tables are fixed.
+    /// Ends the call with [`Error::Mismatch`](crate::error::Error::Mismatch) if there is no such column or it is of
+    /// another type; so do the other ways to read one.
     pub fn get<'v, T: Column<'v>>(&'v self, name: &str) -> Option<T> {
         let value = self.column(name);
-        assert!(value.oid() == T::TYPE, "column {name} is of type {:?}, not {:?}", value.oid(), T::TYPE);
+        if value.oid() != T::TYPE {
+            other_type(name, value.oid(), T::TYPE);
+        }
         // SAFETY: the column is of that type, not null, and lives as long as the row.
         value.datum().map(|datum| unsafe { T::read(datum) })
     }
 
     /// A column that is not NULL.
     pub fn value<'v, T: Column<'v>>(&'v self, name: &str) -> T {
-        self.get(name).unwrap_or_else(|| panic!("column {name} is null"))
+        self.get(name).unwrap_or_else(|| is_null(name))
     }
 
     /// A column as a parameter of a statement or a column of a result.
     pub fn column(&self, name: &str) -> Value<'_> {
         // SAFETY: the tuple and its descriptor live as long as the row.
-        unsafe {
-            let number = (1..=(*self.desc).natts)
-                .find(|&number| is_named(self.desc, number, name))
-                .unwrap_or_else(|| panic!("no column {name}"));
-            self.numbered(number)
-        }
+        unsafe { self.numbered(column_number(self.desc, name)) }
     }
 
     /// All columns in order.
@@ -103,7 +101,12 @@ impl<'r> Row<'r> {
 
     /// A composite column as the result of the function that `db` serves.
     pub fn composite(&self, db: &Db, name: &str) -> Answer {
-        let datum = self.column(name).datum().unwrap_or_else(|| panic!("column {name} is null"));
+        let value = self.column(name);
+        // A column of that name would be taken for the row.
+        if value.oid() != db.result_type() {
+            other_type(name, value.oid(), db.result_type());
+        }
+        let datum = value.datum().unwrap_or_else(|| is_null(name));
         // SAFETY: a composite value is passed by reference, and is copied into the memory context of the result.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(db.answer_memory());
@@ -120,6 +123,34 @@ impl<'r> Row<'r> {
             let datum = pg_sys::SPI_getbinval(self.tuple, self.desc, number, &mut is_null);
             Value::new((*attribute(self.desc, number)).atttypid, (!is_null).then_some(datum))
         }
+    }
+}
+
+fn is_null(column: &str) -> ! {
+    mismatch(format!("column \"{column}\" is null"))
+}
+
+/// The number (from 1) of the column of this name.
+///
+/// # Safety
+/// The descriptor must be valid.
+pub(super) unsafe fn column_number(desc: pg_sys::TupleDesc, name: &str) -> i32 {
+    // SAFETY: see above.
+    let number = unsafe { (1..=(*desc).natts).find(|&number| is_named(desc, number, name)) };
+    number.unwrap_or_else(|| mismatch(format!("there is no column \"{name}\"")))
+}
+
+/// Whether a table or a result begins with these columns.
+///
+/// # Safety
+/// The descriptor must be valid.
+pub(super) unsafe fn begins_with(desc: pg_sys::TupleDesc, columns: &[(&str, pg_sys::Oid)]) -> bool {
+    // SAFETY: see above; the number of columns is checked first.
+    unsafe {
+        (*desc).natts as usize >= columns.len()
+            && columns.iter().zip(1..).all(|((name, type_id), number)| {
+                is_named(desc, number, name) && (*attribute(desc, number)).atttypid == *type_id
+            })
     }
 }
 

@@ -7,16 +7,19 @@ use core::ffi::CStr;
 
 use pgrx::{Uuid, pg_sys};
 
-use super::statement::{Arg, Db};
-use super::table::{begin_scan, equal_to, index_named, missing_index};
-use super::value::{Timestamp, Value};
+use super::row::begins_with;
+use super::statement::{Arg, Db, Statement};
+use super::table::{begin_scan, equal_to, open_index};
+use super::value::{Timestamp, Value, column_type};
+use crate::args;
 use crate::error::Error;
 
 const TABLE: &CStr = c"rate_limits";
 const INDEX: &CStr = c"rate_limits_project_id_actor";
 const KEY: [&str; 2] = ["project_id", "actor"];
-/// Number of columns of the table.
-const COLUMNS: usize = 3;
+/// The columns of the table; a later version may have appended others.
+const COLUMNS: [(&str, pg_sys::Oid); 3] =
+    [("project_id", column_type::<Uuid>()), ("actor", column_type::<Uuid>()), ("paid_off", column_type::<Timestamp>())];
 
 /// Calls `decide` with the latest moment in any slot of an actor in a project, including slots of transactions that
 /// have not ended, and stores the moment it returns in a free slot. Other free slots are removed.
@@ -31,19 +34,34 @@ pub fn in_free_slot(
     // are closed at the end of the transaction.
     unsafe {
         let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
-        let result = index_named(db.namespace(), table, INDEX).ok_or_else(|| missing_index(INDEX)).and_then(|index| {
+        let key: [Arg; 2] = [(KEY[0], project.into()), (KEY[1], actor.into())];
+        let result = if begins_with((*table).rd_att, &COLUMNS) { Ok(()) } else { Err(other_columns()) };
+        let result = result.and_then(|()| open_index(db.namespace(), table, INDEX, &KEY, &key)).and_then(|index| {
             // Earlier work of this transaction must be visible, and may be undone.
             pg_sys::CommandCounterIncrement();
-            let slots = Slots::read(table, index, &[(KEY[0], project.into()), (KEY[1], actor.into())]);
+            let slots = Slots::read(table, index, &key);
             pg_sys::index_close(index, pg_sys::AccessShareLock as _);
             let moment = decide(slots.latest)?;
             slots.free.iter().for_each(|&slot| remove(table, slot));
-            insert(table, [project.into(), actor.into(), moment.into()]);
+            if (*(*table).rd_att).natts as usize == COLUMNS.len() {
+                insert(table, [project.into(), actor.into(), moment.into()]);
+            } else {
+                db.run(&INSERT, &args! { project, actor, moment });
+            }
             Ok(())
         });
         pg_sys::table_close(table, pg_sys::NoLock as _);
         result
     }
+}
+
+/// Lets Postgres fill in columns that are not known here.
+static INSERT: Statement =
+    Statement::new("INSERT INTO {s}.rate_limits (project_id, actor, paid_off) VALUES (:project, :actor, :moment)");
+
+fn other_columns() -> Error {
+    let names = COLUMNS.map(|(name, _)| name).join(", ");
+    Error::Mismatch(format!("table \"rate_limits\" does not begin with the columns {names} as they were"))
 }
 
 struct Slots {
@@ -65,7 +83,7 @@ impl Slots {
             let mut slots = Slots { latest: None, free: Vec::new() };
             while pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, row) {
                 let mut is_null = false;
-                let moment = pg_sys::slot_getattr(row, COLUMNS as _, &mut is_null);
+                let moment = pg_sys::slot_getattr(row, COLUMNS.len() as _, &mut is_null);
                 slots.latest = slots.latest.max(Some(Timestamp(moment.value() as i64)));
                 let held = |xid| xid != pg_sys::InvalidTransactionId;
                 if !(held(dirty.xmin) || held(dirty.xmax)) {
@@ -89,11 +107,11 @@ unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
     }
 }
 
-unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS]) {
-    // SAFETY: the table has these columns, none of which is null, and only indexes on plain columns.
+unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS.len()]) {
+    // SAFETY: the table has just these columns, none of which is null, and only indexes on plain columns.
     unsafe {
         let mut datums = columns.map(|column| column.parts().0);
-        let mut nulls = [false; COLUMNS];
+        let mut nulls = [false; COLUMNS.len()];
         let row = pg_sys::heap_form_tuple((*table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
         // Also inserts index entries, for any table whose indexes are on plain columns.
         pg_sys::CatalogTupleInsert(table, row);

@@ -152,6 +152,11 @@ impl Db<'_> {
         self.call.memory
     }
 
+    /// The declared type of the function's result.
+    pub(super) fn result_type(&self) -> Oid {
+        self.call.result_type
+    }
+
     /// The role whose permissions are used for all writing.
     pub(super) fn owner(&self) -> Oid {
         self.call.owner
@@ -301,7 +306,7 @@ impl Db<'_> {
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as _;
         // SAFETY: SPI is connected; the plan is kept until its schema changes.
         let plan = unsafe {
-            let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as _, types.as_mut_ptr(), options);
+            let plan = guard::SPI_prepare_cursor(sql.as_ptr(), types.len() as _, types.as_mut_ptr(), options);
             assert!(!plan.is_null(), "SPI_prepare_cursor refused a statement");
             pg_sys::SPI_keepplan(plan);
             plan

@@ -11,8 +11,9 @@ use core::ffi::CStr;
 use pgrx::pg_sys;
 
 use super::guard;
-use super::row::Row;
+use super::row::{Row, is_named};
 use super::statement::{Arg, Db, Statement};
+use super::value::Value;
 use crate::error::Error;
 
 /// Most columns of a key.
@@ -110,7 +111,7 @@ impl Db<'_> {
             return Ok(by_query());
         }
         // SAFETY: table and index are open and belong together.
-        self.by_index(lookup, |table, index| unsafe { rows_by_index(table, index, lookup.key, key) }, by_query)
+        self.by_index(lookup, key, |table, index| unsafe { rows_by_index(table, index, lookup.key, key) }, by_query)
     }
 
     fn query_row(&self, lookup: &'static Lookup, key: &[Arg]) -> Option<Row<'_>> {
@@ -124,7 +125,7 @@ impl Db<'_> {
         let first = |table, index| unsafe {
             probe_index(table, index, lookup.key, key).map(|tuple| Row::of_table(tuple, table))
         };
-        self.by_index(lookup, first, || self.query_row(lookup, key))
+        self.by_index(lookup, key, first, || self.query_row(lookup, key))
     }
 
     /// Runs `search` with the table and the index of a lookup, or `by_query` if the index is too new for some snapshots:
@@ -132,6 +133,7 @@ impl Db<'_> {
     fn by_index<T>(
         &self,
         lookup: &Lookup,
+        key: &[Arg],
         search: impl FnOnce(pg_sys::Relation, pg_sys::Relation) -> T,
         by_query: impl FnOnce() -> T,
     ) -> Result<T, Error> {
@@ -140,15 +142,12 @@ impl Db<'_> {
         // CONCURRENTLY waits for the users of the table before dropping an index.
         unsafe {
             let table = pg_sys::table_open(oid, pg_sys::NoLock as _);
-            let found = match index_named(self.namespace(), table, lookup.index) {
-                Some(index) => {
-                    let is_too_new = (*(*index).rd_index).indcheckxmin;
-                    let found = (!is_too_new).then(|| search(table, index));
-                    pg_sys::index_close(index, pg_sys::AccessShareLock as _);
-                    Ok(found.unwrap_or_else(by_query))
-                }
-                None => Err(missing_index(lookup.index)),
-            };
+            let found = open_index(self.namespace(), table, lookup.index, lookup.key, key).map(|index| {
+                let is_too_new = (*(*index).rd_index).indcheckxmin;
+                let found = (!is_too_new).then(|| search(table, index));
+                pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+                found.unwrap_or_else(by_query)
+            });
             pg_sys::table_close(table, pg_sys::NoLock as _);
             found
         }
@@ -200,19 +199,64 @@ impl Db<'_> {
     }
 }
 
-pub(super) fn missing_index(name: &CStr) -> Error {
-    Error::Missing { kind: "valid index", name: name.to_string_lossy().into_owned() }
+/// The index of an open table that has this name, if it is usable and on these columns, with the types of `key`.
+///
+/// # Safety
+/// The table must be open and locked.
+pub(super) unsafe fn open_index(
+    namespace: pg_sys::Oid,
+    table: pg_sys::Relation,
+    name: &CStr,
+    columns: &[&str],
+    key: &[Arg],
+) -> Result<pg_sys::Relation, Error> {
+    // SAFETY: see above; the caller closes the index.
+    unsafe {
+        let text = || name.to_string_lossy().into_owned();
+        let index =
+            index_named(namespace, table, name).ok_or_else(|| Error::Missing { kind: "valid index", name: text() })?;
+        if is_on(index, table, columns, key) {
+            return Ok(index);
+        }
+        pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+        Err(Error::Mismatch(format!(
+            "index \"{}\" is not a btree index on {} as they were",
+            text(),
+            columns.join(", ")
+        )))
+    }
+}
+
+/// Whether it is a btree index that begins with these columns, and compares them as [`equal_to`] does: it would take a
+/// value of another type for what it is not, and search in another order in vain.
+unsafe fn is_on(index: pg_sys::Relation, table: pg_sys::Relation, columns: &[&str], key: &[Arg]) -> bool {
+    // SAFETY: both are open; the number of columns is checked first.
+    unsafe {
+        let entry = &*(*index).rd_index;
+        let count = entry.indnkeyatts as usize;
+        if (*(*index).rd_rel).relam != pg_sys::BTREE_AM_OID || count < columns.len() {
+            return false;
+        }
+        let numbers = entry.indkey.values.as_slice(count);
+        columns.iter().enumerate().all(|(i, column)| {
+            let value = in_key(key, column).oid();
+            numbers[i] > 0
+                && is_named((*table).rd_att, numbers[i].into(), column)
+                && *(*index).rd_opcintype.add(i) == value
+                && *(*index).rd_indcollation.add(i) == equality(value).1
+        })
+    }
+}
+
+fn in_key<'v>(key: &[Arg<'v>], column: &str) -> Value<'v> {
+    key.iter().find(|(name, _)| *name == column).unwrap_or_else(|| panic!("no key {column}")).1
 }
 
 /// The index of an open table that has this name and may be used.
 ///
 /// # Safety
 /// The table must be open and locked.
-pub(super) unsafe fn index_named(
-    namespace: pg_sys::Oid,
-    table: pg_sys::Relation,
-    name: &CStr,
-) -> Option<pg_sys::Relation> {
+unsafe fn index_named(namespace: pg_sys::Oid, table: pg_sys::Relation, name: &CStr) -> Option<pg_sys::Relation> {
     // SAFETY: see above; what is opened here is closed by the caller, or here.
     unsafe {
         loop {
@@ -285,7 +329,7 @@ pub(super) unsafe fn equal_to<const COLUMNS: usize>(columns: &[&str], key: &[Arg
     unsafe {
         let mut conditions: [pg_sys::ScanKeyData; COLUMNS] = core::mem::zeroed();
         for (i, (condition, column)) in conditions.iter_mut().zip(columns).enumerate() {
-            let value = key.iter().find(|(name, _)| name == column).unwrap_or_else(|| panic!("no key {column}")).1;
+            let value = in_key(key, column);
             let (equals, collation) = equality(value.oid());
             let (datum, is_null) = value.parts();
             let flags = if is_null { pg_sys::SK_ISNULL as _ } else { 0 };

@@ -94,8 +94,8 @@ unsafe fn is_relation(relation: pg_sys::Relation, namespace: pg_sys::Oid, name: 
 }
 
 /// Body of a `BEFORE INSERT` row trigger: stores the id of the inserting transaction in an `xid8` column, unless it is
-/// already there. 22023 if it is called in any other way.
-pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
+/// already there. 22023 if it is called in any other way. `table` is the extension's own that has it.
+pub fn stamp_inserted_row(call: &Call, table: &CStr, column: &CStr) -> Result<Answer, Error> {
     const EVENT: u32 = pg_sys::TRIGGER_EVENT_BEFORE | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_INSERT;
     const MASK: u32 = pg_sys::TRIGGER_EVENT_TIMINGMASK | pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_OPMASK;
     // SAFETY: a row trigger has a row, which matches its relation's descriptor; the column's type is checked before
@@ -105,7 +105,11 @@ pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
         let (row, desc) = (data.tg_trigtuple, (*data.tg_relation).rd_att);
         let mut number = pg_sys::SPI_fnumber(desc, column.as_ptr());
         if number <= 0 || (*attribute(desc, number)).atttypid != pg_sys::XID8OID {
-            return Err(misused());
+            return Err(if is_relation(data.tg_relation, call.namespace(), table) {
+                Error::Mismatch(format!("table {table:?} has no column {column:?} as it was"))
+            } else {
+                misused()
+            });
         }
         let (mut is_null, mut no) = (false, false);
         let mut stamp = pg_sys::Datum::from(current_xid());
@@ -113,7 +117,7 @@ pub fn stamp_inserted_row(call: &Call, column: &CStr) -> Result<Answer, Error> {
         if !is_null && stamped.value() == stamp.value() {
             return Ok(Answer(pg_sys::Datum::from(row)));
         }
-        let row = pg_sys::heap_modify_tuple_by_cols(row, desc, 1, &mut number, &mut stamp, &mut no);
+        let row = pg_sys::heap_modify_tuple_by_cols(row, desc, 1, &raw mut number, &raw mut stamp, &raw mut no);
         Ok(Answer(pg_sys::Datum::from(row)))
     }
 }

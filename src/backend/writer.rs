@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use pgrx::pg_sys;
 
 use super::guard;
-use super::row::{Row, attribute, is_named};
+use super::row::{Row, attribute, begins_with, column_number, is_named};
 use super::session::PinnedSearchPath;
 use super::statement::{Arg, Db};
 use super::table::Use;
@@ -106,8 +106,7 @@ impl Writer {
             let desc = (*self.table).rd_att;
             let (mut numbers, mut datums, mut nulls) = (Vec::new(), Vec::new(), Vec::new());
             for (name, value) in columns {
-                let is_it = |&number: &i32| is_named(desc, number, name);
-                numbers.push((1..=(*desc).natts).find(is_it).unwrap_or_else(|| panic!("no column {name}")));
+                numbers.push(column_number(desc, name));
                 let (datum, is_null) = value.parts();
                 datums.push(datum);
                 nulls.push(is_null);
@@ -324,10 +323,7 @@ unsafe fn has_columns(table: pg_sys::Relation, columns: &[(&str, pg_sys::Oid)]) 
     // SAFETY: the table is open.
     unsafe {
         let desc = (*table).rd_att;
-        (*desc).natts as usize == columns.len()
-            && columns.iter().zip(1..).all(|((name, type_id), number)| {
-                is_named(desc, number, name) && (*attribute(desc, number)).atttypid == *type_id
-            })
+        (*desc).natts as usize == columns.len() && begins_with(desc, columns)
     }
 }
 

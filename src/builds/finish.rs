@@ -5,7 +5,7 @@ use pgrx::{Uuid, pg_sys};
 
 use super::{Build, id_argument};
 use crate::args;
-use crate::backend::{Answer, Call, Statement};
+use crate::backend::{Answer, Call, Rows, Statement};
 use crate::caller::Role;
 use crate::exclusive::Exclusive;
 use crate::input;
@@ -21,8 +21,8 @@ pub struct Ended<'a> {
     pub durations: Option<[Option<i64>; 3]>,
 }
 
-/// Closes a build and its open AI-time sessions; returns the build's row.
-pub fn end(exclusive: &Exclusive, build_id: &str, ended: &Ended) -> Answer {
+/// Closes a build and its open AI-time sessions; returns the build's row as `b`.
+pub fn end<'d>(exclusive: &'d Exclusive, build_id: &str, ended: &Ended) -> Rows<'d> {
     static END: Statement = Statement::new(
         "WITH sessions AS (
             UPDATE {s}.project_ai_time_sessions
@@ -48,7 +48,7 @@ pub fn end(exclusive: &Exclusive, build_id: &str, ended: &Ended) -> Answer {
         install,
         deploy,
     };
-    exclusive.db.run(&END, &args).one().composite(exclusive.db, "b")
+    exclusive.db.run(&END, &args)
 }
 
 /// See the COMMENT in `sql/builds.sql`.
@@ -76,7 +76,8 @@ fn fail_project_build(
             match build.status.as_str() {
                 "started" => {
                     exclusive.db.run(&PROJECT, &args! { project, now: exclusive.now });
-                    Ok(end(exclusive, &build_id, &Ended { status: "failed", error, durations: None }))
+                    let rows = end(exclusive, &build_id, &Ended { status: "failed", error, durations: None });
+                    Ok(rows.one().composite(exclusive.db, "b"))
                 }
                 "deployed" => Err(build.ended(project)),
                 // Already failed, or abandoned in favor of a newer build: there is nothing left to fail.

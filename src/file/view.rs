@@ -138,5 +138,5 @@ fn remove_project_file(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
 /// See the COMMENT in `sql/file_tables.sql`.
 #[pg_extern(sql = false)]
 fn stamp_file_change(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |call| stamp_inserted_row(call, c"change_xid"))
+    Call::answer(fcinfo, |call| stamp_inserted_row(call, c"project_file_versions", c"change_xid"))
 }

@@ -26,6 +26,8 @@ mod long_texts;
 mod maintenance;
 mod members;
 mod merging;
+mod mismatch;
+mod mismatch_calls;
 mod misused_triggers;
 mod model;
 mod moved_twice;
