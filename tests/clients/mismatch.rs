@@ -136,7 +136,7 @@ fn every_column_of_another_type_in_turn() {
     let mut sessions = scene.sessions();
     let (before, started): (_, String) = (everything(&mut scene.admin), scene.admin.value(STARTED, &[]));
     // Views show nothing now.
-    scene.calls.retain(|(kind, _)| matches!(kind, Function | Row));
+    scene.calls.0.retain(|(kind, _)| matches!(kind, Function | Row));
     let columns = scene.admin.rows(
         "SELECT a.attrelid::regclass::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
                 a.atthasdef AND a.attidentity = ''
@@ -150,7 +150,7 @@ fn every_column_of_another_type_in_turn() {
     let mut session = scene.db.connect();
     let answers = [None, Some(scene.owner)].map(|actor| {
         act_as(&mut session, actor);
-        let answers = scene.answers(&mut session);
+        let answers = scene.calls.answers(&mut session);
         act_as(&mut session, None);
         answers
     });
@@ -172,7 +172,7 @@ fn every_column_of_another_type_in_turn() {
                     altered += 1;
                     for (actor, answers) in [None, Some(scene.owner)].into_iter().zip(&answers) {
                         act_as(&mut session, actor);
-                        failed += scene.plain(&mut session, answers, &column, &alter).len();
+                        failed += scene.calls.plain(&mut session, answers, &column, &alter).len();
                         act_as(&mut session, None);
                     }
                 }
@@ -182,7 +182,7 @@ fn every_column_of_another_type_in_turn() {
     }
     assert!(altered > 180 && failed > 1_000, "{failed} calls failed with {altered} types; {impossible:#?}");
     act_as(&mut session, None);
-    assert_eq!(scene.answers(&mut session), answers[0]);
+    assert_eq!(scene.calls.answers(&mut session), answers[0]);
     for ((_, all), some) in sessions.iter_mut().zip(answers) {
         *all = some;
     }
@@ -233,15 +233,15 @@ fn appended_columns_of_tables_change_nothing() {
     );
     for (n, column) in ["later text", "more int NOT NULL DEFAULT 7"].into_iter().enumerate() {
         for (session, answers) in &mut sessions {
-            *answers = scene.answers(session);
+            *answers = scene.calls.answers(session);
         }
         for table in &tables {
             let alter = format!("ALTER TABLE {table} ADD COLUMN {column}");
             scene.admin.run(&alter);
             let fresh = [scene.db.connect(), scene.db.user(scene.owner)];
             for ((session, answers), mut fresh) in sessions.iter_mut().zip(fresh) {
-                assert_eq!(scene.answers(session), *answers, "{alter}");
-                assert_eq!(scene.answers(&mut fresh), *answers, "{alter}, in a new session");
+                assert_eq!(scene.calls.answers(session), *answers, "{alter}");
+                assert_eq!(scene.calls.answers(&mut fresh), *answers, "{alter}, in a new session");
             }
         }
         let project = scene.admin.project(scene.owner).project;
@@ -276,25 +276,25 @@ fn an_appended_column_of_the_view_is_not_left_empty() {
     // What only queries read may grow.
     append(&mut scene.admin, "versioned_internal.file_contents");
     for (session, answers) in &mut sessions {
-        assert_eq!(scene.answers(session), *answers);
+        assert_eq!(scene.calls.answers(session), *answers);
     }
     append(&mut scene.admin, "versioned.project_files");
     let due: BTreeSet<usize> = (0..CALLS.len()).filter(|&n| matches!(CALLS[n].0, Row | Stored)).collect();
     for (session, answers) in &mut sessions {
-        assert_eq!(scene.plain(session, answers, "-", "appended"), due);
-        scene.plain_at_top(session, "appended");
+        assert_eq!(scene.calls.plain(session, answers, "-", "appended"), due);
+        scene.calls.plain_at_top(session, "appended");
     }
     let mut fresh = [scene.db.connect(), scene.db.user(scene.owner)];
     for (session, (_, answers)) in fresh.iter_mut().zip(&sessions) {
-        assert_eq!(scene.plain(session, answers, "-", "appended, in a new session"), due);
+        assert_eq!(scene.calls.plain(session, answers, "-", "appended, in a new session"), due);
     }
-    let refusal = refused(fresh[1].try_run(&scene.calls[0].1), "55000");
+    let refusal = refused(fresh[1].try_run(&scene.calls.0[0].1), "55000");
     assert!(refusal.detail.is_some_and(|detail| detail.contains("15") && detail.contains("14")));
     assert_eq!(everything(&mut scene.admin), before);
     let started_now: String = scene.admin.value(STARTED, &[]);
     assert_eq!(started_now, started, "no backend crashed");
     // A dropped column would come back by a new installation only.
-    sessions[1].0.try_run(&scene.calls[13].1).expect("JSON is as always");
+    sessions[1].0.try_run(&scene.calls.0[13].1).expect("JSON is as always");
     invariants::hold(&mut scene.admin);
 }
 

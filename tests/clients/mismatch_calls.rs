@@ -1,6 +1,7 @@
 //! Calls that are made while library and schema do not fit, and what may come of them.
 
 use std::collections::BTreeSet;
+use std::thread;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -106,6 +107,13 @@ pub const CALLS: &[(Kind, &str)] = &[
     (Statement, "SELECT count(*)::text FROM versioned.project_storage"),
 ];
 
+/// Functions that return rows of tables, as these are.
+const ROWS_OF: [(&str, &str); 3] = [
+    ("create_version_on_success", "project_versions"),
+    ("fail_project_build", "project_build_metrics"),
+    ("add_project_member", "project_members"),
+];
+
 const ROW: &str = "AS r(id, p, path, content, type, n, hash, size, current, deleted, by, by2, at, at2)";
 const OF: &str = "concat_ws('|', path, content, type, n, hash, size, current, deleted, by)";
 
@@ -114,8 +122,14 @@ pub struct Scene {
     pub owner: Uuid,
     pub project: Uuid,
     pub admin: Session,
-    pub calls: Vec<(Kind, String)>,
+    pub calls: Calls,
 }
+
+/// The calls as they are made in this database.
+pub struct Calls(pub Vec<(Kind, String)>);
+
+/// A session that has made all calls before, with the answers it got.
+pub type Warm = (Session, Vec<Option<String>>);
 
 pub fn scene(test: &str) -> Scene {
     let db = Database::new(test);
@@ -178,17 +192,17 @@ pub fn scene(test: &str) -> Scene {
             .replace("{of}", OF);
         (*kind, call)
     });
-    let calls = calls.collect();
+    let calls = Calls(calls.collect());
     Scene { db, owner, project, admin, calls }
 }
 
 /// What came of a call that was undone: its answer, or its error.
 type Outcome = Result<Option<String>, Refusal>;
 
-impl Scene {
+impl Calls {
     /// Makes and undoes all calls.
     fn attempt(&self, session: &mut Session) -> Vec<Outcome> {
-        let calls: Vec<&str> = self.calls.iter().map(|(_, call)| call.as_str()).collect();
+        let calls: Vec<&str> = self.0.iter().map(|(_, call)| call.as_str()).collect();
         let rows = session.rows("SELECT * FROM public.attempt($1)", &[&calls]);
         rows.iter()
             .map(|row| {
@@ -209,7 +223,7 @@ impl Scene {
         let due = |((_, call), outcome): (&(Kind, String), Outcome)| {
             outcome.unwrap_or_else(|refusal| panic!("{refusal:?}: {call}"))
         };
-        self.calls.iter().zip(self.attempt(session)).map(due).collect()
+        self.0.iter().zip(self.attempt(session)).map(due).collect()
     }
 
     /// Asserts that every call is answered as always or fails plainly; returns which calls fail. `altered` is the name
@@ -225,9 +239,17 @@ impl Scene {
         let pid = session.pid;
         let mut failing = BTreeSet::new();
         for (n, outcome) in self.attempt(session).into_iter().enumerate() {
-            let (kind, call) = &self.calls[n];
+            let (kind, call) = &self.0[n];
             match outcome {
-                Ok(answer) => assert_eq!(answer, answers[n], "{how}: {call}"),
+                Ok(answer) => {
+                    let shows_it = |(function, table): &(&str, &str)| {
+                        call.contains(function)
+                            && how.starts_with(&format!("ALTER TABLE versioned.{table} ALTER COLUMN"))
+                    };
+                    if !ROWS_OF.iter().any(shows_it) {
+                        assert_eq!(answer, answers[n], "{how}: {call}");
+                    }
+                }
                 Err(refusal) => {
                     let own =
                         matches!(kind, Statement | Stored) && call.contains(altered) && names_what_is_missing(&refusal);
@@ -247,17 +269,19 @@ impl Scene {
     pub fn plain_at_top(&self, session: &mut Session, how: &str) {
         for n in [0, 5, 10, 27] {
             session.run("BEGIN");
-            if let Err(refusal) = session.try_run(&self.calls[n].1) {
-                says_what_to_do(&refusal, &format!("{how}: {}", self.calls[n].1));
+            if let Err(refusal) = session.try_run(&self.0[n].1) {
+                says_what_to_do(&refusal, &format!("{how}: {}", self.0[n].1));
             }
             session.run("ROLLBACK");
         }
     }
+}
 
-    /// One warm session of a superuser and one of the owner, with the answers they get.
-    pub fn sessions(&self) -> [(Session, Vec<Option<String>>); 2] {
+impl Scene {
+    /// One session of a superuser and one of the owner.
+    pub fn sessions(&self) -> [Warm; 2] {
         [self.db.connect(), self.db.user(self.owner)].map(|mut session| {
-            let answers = self.answers(&mut session);
+            let answers = self.calls.answers(&mut session);
             (session, answers)
         })
     }
@@ -265,28 +289,27 @@ impl Scene {
     /// Alters something in a transaction that others see, lets both sessions try everything, and puts it back. How many
     /// calls failed.
     #[track_caller]
-    pub fn with_altered(
-        &mut self,
-        sessions: &mut [(Session, Vec<Option<String>>); 2],
-        name: &str,
-        alter: &str,
-        back: &str,
-    ) -> usize {
+    pub fn with_altered(&mut self, sessions: &mut [Warm; 2], name: &str, alter: &str, back: &str) -> usize {
         self.admin.run(alter);
-        let mut failing = 0;
-        for (session, answers) in sessions {
-            failing += self.plain(session, answers, name, alter).len();
-            self.plain_at_top(session, alter);
-        }
+        let calls = &self.calls;
+        let fails = |(session, answers): &mut Warm| {
+            calls.plain_at_top(session, alter);
+            calls.plain(session, answers, name, alter).len()
+        };
+        let [superuser, user] = sessions;
+        let failing = thread::scope(|scope| {
+            let other = scope.spawn(|| fails(superuser));
+            fails(user) + other.join().expect("no panic")
+        });
         self.admin.run(back);
         failing
     }
 
     /// Asserts that everything is as it was.
     #[track_caller]
-    pub fn ends_well(mut self, sessions: &mut [(Session, Vec<Option<String>>); 2], before: &[String], started: &str) {
+    pub fn ends_well(mut self, sessions: &mut [Warm; 2], before: &[String], started: &str) {
         for (session, answers) in sessions {
-            assert_eq!(self.answers(session), *answers);
+            assert_eq!(self.calls.answers(session), *answers);
         }
         let unchanged = everything(&mut self.admin);
         assert_eq!(unchanged, before);
