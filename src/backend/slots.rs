@@ -10,7 +10,8 @@ use pgrx::{Uuid, pg_sys};
 use super::row::begins_with;
 use super::statement::{Arg, Db, Statement};
 use super::table::{begin_scan, equal_to, open_index};
-use super::value::{Timestamp, Value, column_type};
+use super::value::{Timestamp, column_type};
+use super::writer::{Allowed, Writer};
 use crate::args;
 use crate::error::Error;
 
@@ -20,6 +21,8 @@ const KEY: [&str; 2] = ["project_id", "actor"];
 /// The columns of the table; a later version may have appended others.
 const COLUMNS: [(&str, pg_sys::Oid); 3] =
     [("project_id", column_type::<Uuid>()), ("actor", column_type::<Uuid>()), ("paid_off", column_type::<Timestamp>())];
+
+const ALLOWED: Allowed = Allowed { trigger: None, foreign_key: None, indexes: &[INDEX] };
 
 /// Calls `decide` with the latest moment in any slot of an actor in a project, including slots of transactions that
 /// have not ended, and stores the moment it returns in a free slot. Other free slots are removed.
@@ -43,10 +46,9 @@ pub fn in_free_slot(
             pg_sys::index_close(index, pg_sys::AccessShareLock as _);
             let moment = decide(slots.latest)?;
             slots.free.iter().for_each(|&slot| remove(table, slot));
-            if (*(*table).rd_att).natts as usize == COLUMNS.len() {
-                insert(table, [project.into(), actor.into(), moment.into()]);
-            } else {
-                db.run(&INSERT, &args! { project, actor, moment });
+            match Writer::open(db, TABLE, pg_sys::CmdType::CMD_INSERT, &COLUMNS, &ALLOWED)? {
+                Some(writer) => writer.insert(&[project.into(), actor.into(), moment.into()]),
+                None => drop(db.run(&INSERT, &args! { project, actor, moment })),
             }
             Ok(())
         });
@@ -55,7 +57,7 @@ pub fn in_free_slot(
     }
 }
 
-/// Lets Postgres fill in columns that are not known here.
+/// For a table to which columns, triggers and the like have been added.
 static INSERT: Statement =
     Statement::new("INSERT INTO {s}.rate_limits (project_id, actor, paid_off) VALUES (:project, :actor, :moment)");
 
@@ -104,17 +106,5 @@ unsafe fn remove(table: pg_sys::Relation, mut slot: pg_sys::ItemPointerData) {
         let command = pg_sys::GetCurrentCommandId(true);
         let mut failure: pg_sys::TM_FailureData = core::mem::zeroed();
         pg_sys::heap_delete(table, &mut slot, command, core::ptr::null_mut(), false, &mut failure, false);
-    }
-}
-
-unsafe fn insert(table: pg_sys::Relation, columns: [Value; COLUMNS.len()]) {
-    // SAFETY: the table has just these columns, none of which is null, and only indexes on plain columns.
-    unsafe {
-        let mut datums = columns.map(|column| column.parts().0);
-        let mut nulls = [false; COLUMNS.len()];
-        let row = pg_sys::heap_form_tuple((*table).rd_att, datums.as_mut_ptr(), nulls.as_mut_ptr());
-        // Also inserts index entries, for any table whose indexes are on plain columns.
-        pg_sys::CatalogTupleInsert(table, row);
-        pg_sys::heap_freetuple(row);
     }
 }

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// computes no generated columns. A table that has any of these apart from the extension's own gets no writer.
 pub struct Writer {
     table: pg_sys::Relation,
-    indexes: [&'static CStr; 3],
+    indexes: &'static [&'static CStr],
 }
 
 /// What may be attached to a table that is written directly, because the writer does its work or need not.
@@ -30,7 +30,7 @@ pub struct Allowed {
     pub foreign_key: Option<&'static str>,
     /// The extension's own indexes. Others may run users' code, which must not see what a caller has put into its
     /// search path.
-    pub indexes: [&'static CStr; 3],
+    pub indexes: &'static [&'static CStr],
 }
 
 impl Writer {
@@ -42,7 +42,7 @@ impl Writer {
         columns: &[(&str, pg_sys::Oid)],
         allowed: &Allowed,
     ) -> Result<Option<Writer>, Error> {
-        Self::open(db, name, pg_sys::CmdType::CMD_INSERT, columns, allowed)
+        Self::of_local(db, name, pg_sys::CmdType::CMD_INSERT, columns, allowed)
     }
 
     /// The same for rows to be updated.
@@ -52,19 +52,27 @@ impl Writer {
         columns: &[(&str, pg_sys::Oid)],
         allowed: &Allowed,
     ) -> Result<Option<Writer>, Error> {
-        Self::open(db, name, pg_sys::CmdType::CMD_UPDATE, columns, allowed)
+        Self::of_local(db, name, pg_sys::CmdType::CMD_UPDATE, columns, allowed)
     }
 
-    fn open(
+    fn of_local(
         db: &Db,
         name: &CStr,
         command: pg_sys::CmdType::Type,
         columns: &[(&str, pg_sys::Oid)],
         allowed: &Allowed,
     ) -> Result<Option<Writer>, Error> {
-        if db.is_distributed.get() {
-            return Ok(None);
-        }
+        if db.is_distributed.get() { Ok(None) } else { Self::open(db, name, command, columns, allowed) }
+    }
+
+    /// The same for a table that is written on this server even if others are distributed.
+    pub(super) fn open(
+        db: &Db,
+        name: &CStr,
+        command: pg_sys::CmdType::Type,
+        columns: &[(&str, pg_sys::Oid)],
+        allowed: &Allowed,
+    ) -> Result<Option<Writer>, Error> {
         let oid = db.table(name, Use::Write)?;
         // SAFETY: the table is locked until the transaction ends; the reference is released with the writer.
         unsafe {
@@ -91,7 +99,7 @@ impl Writer {
                 executor.check_constraints();
             }
             pg_sys::heap_insert(self.table, tuple, pg_sys::GetCurrentCommandId(true), 0, core::ptr::null_mut());
-            executor.insert_index_entries(IndexEntries::New, &self.indexes);
+            executor.insert_index_entries(IndexEntries::New, self.indexes);
             executor.end();
         }
     }
@@ -128,7 +136,7 @@ impl Writer {
             let is_updated = result == pg_sys::TM_Result::TM_Ok;
             if is_updated && entries != IndexEntries::None {
                 let executor = Executor::begin(self.table, new);
-                executor.insert_index_entries(entries, &self.indexes);
+                executor.insert_index_entries(entries, self.indexes);
                 executor.end();
             }
             is_updated

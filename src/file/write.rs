@@ -188,12 +188,12 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
     const OF_HEADS: Allowed = Allowed {
         trigger: None,
         foreign_key: Some("project_id"),
-        indexes: [c"project_file_heads_pkey", c"project_file_heads_live_path", c"project_file_heads_path"],
+        indexes: &[c"project_file_heads_pkey", c"project_file_heads_live_path", c"project_file_heads_path"],
     };
     const OF_VERSIONS: Allowed = Allowed {
         trigger: Some(c"stamp_file_change"),
         foreign_key: None,
-        indexes: [c"project_file_versions_pkey", c"project_file_versions_id", c"project_file_versions_change"],
+        indexes: &[c"project_file_versions_pkey", c"project_file_versions_id", c"project_file_versions_change"],
     };
 
     let (Some(body), Some(form), true) = (&new.body, &new.form, head.is_in_table()) else { return Ok(None) };
