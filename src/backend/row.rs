@@ -159,10 +159,12 @@ pub(super) unsafe fn begins_with(desc: pg_sys::TupleDesc, columns: &[(&str, pg_s
 /// # Safety
 /// There must be an attribute with that number.
 pub(super) unsafe fn is_named(desc: pg_sys::TupleDesc, number: i32, name: &str) -> bool {
-    // SAFETY: see above. A name is terminated by a NUL within its field.
-    let field = unsafe { &(*attribute(desc, number)).attname.data };
-    let same = |(byte, character): (u8, &core::ffi::c_char)| byte == *character as u8;
-    name.len() < field.len() && field[name.len()] == 0 && name.bytes().zip(field).all(same)
+    // SAFETY: see above. A name is terminated by a NUL within its field, which may be read as bytes.
+    let field = unsafe {
+        let field = &(*attribute(desc, number)).attname.data;
+        core::slice::from_raw_parts(field.as_ptr().cast::<u8>(), field.len())
+    };
+    field.get(name.len()) == Some(&0) && field.starts_with(name.as_bytes())
 }
 
 /// Attribute `number` (from 1).
