@@ -107,6 +107,9 @@ pub const CALLS: &[(Kind, &str)] = &[
     (Statement, "SELECT count(*)::text FROM versioned.project_storage"),
 ];
 
+/// Finds what is wrong with rows of any table.
+pub const INTEGRITY: &str = "check_project_integrity";
+
 /// Functions that return rows of tables, as these are.
 const ROWS_OF: [(&str, &str); 3] = [
     ("create_version_on_success", "project_versions"),
@@ -246,7 +249,8 @@ impl Calls {
                         call.contains(function)
                             && how.starts_with(&format!("ALTER TABLE versioned.{table} ALTER COLUMN"))
                     };
-                    if !ROWS_OF.iter().any(shows_it) {
+                    let finds_it = how.contains(" TYPE ") && call.contains(INTEGRITY);
+                    if !finds_it && !ROWS_OF.iter().any(shows_it) {
                         assert_eq!(answer, answers[n], "{how}: {call}");
                     }
                 }
