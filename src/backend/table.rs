@@ -199,6 +199,10 @@ impl Db<'_> {
     }
 }
 
+/// How often an index is looked for. When REINDEX CONCURRENTLY gives a name to another index, the change is visible shortly
+/// before it is announced: what is read anew then does not fit what is still cached, and seems invalid.
+const ATTEMPTS: usize = 4;
+
 /// The index of an open table that has this name, if it is usable and on these columns, with the types of `key`.
 ///
 /// # Safety
@@ -213,8 +217,13 @@ pub(super) unsafe fn open_index(
     // SAFETY: see above; the caller closes the index.
     unsafe {
         let text = || name.to_string_lossy().into_owned();
-        let index =
-            index_named(namespace, table, name).ok_or_else(|| Error::Missing { kind: "valid index", name: text() })?;
+        let index = (0..ATTEMPTS).find_map(|attempt| {
+            if attempt > 0 {
+                pg_sys::InvalidateSystemCaches();
+            }
+            index_named(namespace, table, name)
+        });
+        let index = index.ok_or_else(|| Error::Missing { kind: "valid index", name: text() })?;
         if is_on(index, table, columns, key) {
             return Ok(index);
         }
