@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::invariants::{self, everything};
-use crate::support::{Database, Random, Session, refused};
+use crate::support::{Database, Random, Session, refused, skipped};
 
 const BATCH: &str = "SELECT file_path, version FROM versioned.atomic_upsert_project_files($1, $2)";
 
@@ -63,7 +63,7 @@ fn a_session_gives_back_the_memory_of_large_batches() {
     // New files, and files whose versions stand on others.
     for (batches, files, size) in [(2, 10, 10 * MB), (1, 1000, 100 << 10)] {
         let Some(used) = memory_after(&db, batches, files, size) else {
-            eprintln!("skipped: the server's memory cannot be seen from here");
+            skipped("the server's memory cannot be seen from here");
             return;
         };
         let megabytes: Vec<u64> = used.iter().map(|bytes| bytes / MB).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::io::{self, Write};
 use std::sync::{Arc, Barrier, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -429,6 +430,11 @@ impl Random {
             items.swap(last, self.below(last + 1));
         }
     }
+}
+
+/// Says that a test does not test here, also if the output of tests that pass is not shown.
+pub fn skipped(why: &str) {
+    writeln!(io::stderr(), "skipped: {why}").expect("stderr can be written to");
 }
 
 pub fn sha256(text: &str) -> String {

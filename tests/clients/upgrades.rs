@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::catalogue::{catalogue, differences};
 use crate::dump::{self, program, silent};
 use crate::invariants;
-use crate::support::{Database, Session, race, refused, sessions, until, until_waiting};
+use crate::support::{Database, Session, race, refused, sessions, skipped, until, until_waiting};
 
 /// The version that Cargo.toml says.
 const PRESENT: &str = env!("CARGO_PKG_VERSION");
@@ -312,7 +312,7 @@ impl Script {
         match fs::write(&file, sql) {
             Ok(()) => Some(Script { file, version }),
             Err(problem) => {
-                eprintln!("skipped: {} cannot be written: {problem}", file.display());
+                skipped(&format!("{} cannot be written: {problem}", file.display()));
                 None
             }
         }
