@@ -53,6 +53,7 @@ CREATE TABLE @extschema@.project_versions (
     snapshot_seq              integer     NOT NULL CHECK (snapshot_seq > 0),
     created_at                timestamptz NOT NULL,
     updated_at                timestamptz NOT NULL,
+    change_type_defaulted     boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (project_id, version_id),
     -- The number alone is unique, prerelease or not: 1.2.0 never follows 1.2.0-beta.
     UNIQUE (project_id, major_version, minor_version, patch_version)
@@ -61,6 +62,8 @@ CREATE UNIQUE INDEX project_versions_one_published
     ON @extschema@.project_versions (project_id) WHERE is_published;
 COMMENT ON TABLE @extschema@.project_versions IS
     'One row per project version, metadata included, visible the moment the version exists.';
+COMMENT ON COLUMN @extschema@.project_versions.change_type_defaulted IS
+    'Whether nobody has said yet what kind of change the version is.';
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_seq IS
     'The version''s files: per file, the newest file version whose snapshot_seq is not greater.';
 

@@ -63,7 +63,7 @@ fn insert(
     static INSERT: Statement = Statement::new(
         "INSERT INTO {s}.project_versions AS v
                 (project_id, version_id, user_id, prompt, framework, parent_version_id, status,
-                 change_type, major_version, minor_version, patch_version,
+                 change_type, change_type_defaulted, major_version, minor_version, patch_version,
                  files_changed, lines_added, lines_removed, snapshot_seq, created_at, updated_at,
                  ai_session_id, ai_session_created_at, ai_session_last_used_at,
                  enhanced_prompt, prompt_metadata, base_version_id, needs_rebuild, preview_url, artifact_url,
@@ -73,7 +73,7 @@ fn insert(
                  classification_confidence, classification_reasoning, from_recommendation_id,
                  git_commit_sha, git_tag, user_comment)
          SELECT :project, :version_id, :user, :prompt, :framework, :parent, 'deployed',
-                :change_type, :major, :minor, :patch,
+                :change_type, :is_default, :major, :minor, :patch,
                 :files, :added, :removed, :snapshot_seq, :now, :now,
                 s.session_id, s.started_at, s.last_used_at,
                 r.enhanced_prompt, r.prompt_metadata, r.base_version_id, coalesce(r.needs_rebuild, false),
@@ -110,6 +110,7 @@ fn insert(
         framework: build.framework.as_str(),
         parent: exclusive.current_version.as_deref(),
         change_type: change.name(),
+        is_default: result.change_type.is_none(),
         major: number.major,
         minor: number.minor,
         patch: number.patch,

@@ -39,10 +39,11 @@ SELECT count(*) FROM project_versions WHERE project_id = :'project';
 --
 -- The first version is 1.0.0 and major. From there change_type says what is counted up; by default minor.
 -- A function that builds and succeeds at once makes the rest short.
-CREATE FUNCTION pg_temp.release(project uuid, result jsonb DEFAULT '{}', OUT number text, OUT change_type text)
+CREATE FUNCTION pg_temp.release(project uuid, result jsonb DEFAULT '{}', OUT number text, OUT change_type text,
+    OUT defaulted boolean)
 LANGUAGE sql AS $$
     SELECT format('%s.%s.%s', v.major_version, v.minor_version, v.patch_version)
-           || coalesce('-' || v.prerelease, ''), v.change_type
+           || coalesce('-' || v.prerelease, ''), v.change_type, v.change_type_defaulted
       FROM start_project_build(project) b, create_version_on_success(project, b.build_id, result) v
 $$;
 SELECT * FROM pg_temp.release(:'project');
