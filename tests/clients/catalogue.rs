@@ -49,6 +49,18 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("DROP INDEX versioned.projects_owner_id", "index | versioned.projects_owner_id"),
     ("ALTER INDEX versioned.projects_owner_id SET (fillfactor = 50)", "fillfactor='50'"),
     ("ALTER TABLE versioned.projects SET (fillfactor = 71)", "fillfactor=71"),
+    ("ALTER TABLE versioned.projects SET (toast.autovacuum_enabled = false)", "toast {autovacuum_enabled=false}"),
+    ("ALTER TABLE versioned.projects ALTER name SET STATISTICS 7", "statistics 7"),
+    ("ALTER TABLE versioned.project_members DISABLE TRIGGER ALL", "internal triggers | versioned.project_members"),
+    ("CREATE TABLE public.child () INHERITS (versioned.projects)", "children 1"),
+    (
+        "UPDATE pg_extension SET extowner = 'service_role'::regrole WHERE extname = 'pg_versioned'",
+        "extension | pg_versioned | ",
+    ),
+    (
+        "UPDATE pg_init_privs SET initprivs = initprivs || '{=U/postgres}'::aclitem[] WHERE objoid = 'versioned'::regnamespace",
+        "initial grant | schema versioned | USAGE to PUBLIC",
+    ),
     ("ALTER TABLE versioned.projects DISABLE ROW LEVEL SECURITY", "relation | versioned.projects"),
     ("ALTER TABLE versioned.projects REPLICA IDENTITY FULL", "relation | versioned.projects"),
     ("ALTER TABLE versioned.projects OWNER TO service_role", "r p service_role"),

@@ -16,11 +16,13 @@ WITH member AS (
     UNION ALL SELECT 'pg_policy'::regclass, p.oid, 0 FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
     UNION ALL SELECT 'pg_extension'::regclass, x.oid, 0 FROM pg_extension x WHERE x.extname = 'pg_versioned'
 ), fact(kind, object, what) AS (
-    SELECT 'extension', extname::text, concat_ws(' ', extversion, extnamespace::regnamespace, extrelocatable)
+    SELECT 'extension', extname::text,
+           concat_ws(' ', extversion, extnamespace::regnamespace, extrelocatable, pg_get_userbyid(extowner))
       FROM pg_extension WHERE extname = 'pg_versioned'
     UNION ALL
-    SELECT 'dumped', t.oid::regclass::text, 'condition "' || t.condition || '"'
-      FROM pg_extension, unnest(extconfig, extcondition) AS t(oid, condition) WHERE extname = 'pg_versioned'
+    SELECT 'dumped', t.oid::regclass::text, concat_ws(' ', 'number', number, 'condition "' || t.condition || '"')
+      FROM pg_extension, unnest(extconfig, extcondition) WITH ORDINALITY AS t(oid, condition, number)
+     WHERE extname = 'pg_versioned'
     UNION ALL
     SELECT 'requirement', pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid), d.deptype::text
       FROM pg_depend d JOIN pg_extension x ON d.classid = 'pg_extension'::regclass AND x.oid = d.objid AND x.extname = 'pg_versioned'
@@ -35,7 +37,10 @@ WITH member AS (
     UNION ALL
     SELECT 'relation', oid::regclass::text,
            concat_ws(' ', relkind, relpersistence, pg_get_userbyid(relowner), 'options', reloptions, 'rls', relrowsecurity,
-                     relforcerowsecurity, 'identity', relreplident, 'of', nullif(reloftype, 0)::regtype)
+                     relforcerowsecurity, 'identity', relreplident, 'of', nullif(reloftype, 0)::regtype,
+                     'by', (SELECT amname FROM pg_am a WHERE a.oid = relation.relam),
+                     'toast', (SELECT t.reloptions FROM pg_class t WHERE t.oid = relation.reltoastrelid),
+                     'children', (SELECT count(*) FROM pg_inherits WHERE inhparent = relation.oid))
       FROM relation
     UNION ALL
     SELECT 'column', attrelid::regclass || '.' || attname,
@@ -43,6 +48,7 @@ WITH member AS (
                      format_type(atttypid, atttypmod), nullif(attcollation, 0)::regcollation, CASE WHEN attnotnull THEN 'not null' END,
                      'default ' || pg_get_expr(adbin, adrelid), 'identity ' || nullif(attidentity::text, ''),
                      'generated ' || nullif(attgenerated::text, ''), 'storage', attstorage, attcompression,
+                     'statistics', nullif(attstattarget, -1),
                      -- Not the stamps that Postgres itself puts on columns since 15.20.
                      (SELECT array_agg(o) FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver=%'), attacl)
       FROM relation r
@@ -58,11 +64,14 @@ WITH member AS (
     UNION ALL
     SELECT 'view', oid::regclass::text, pg_get_viewdef(oid) FROM relation WHERE relkind IN ('v', 'm')
     UNION ALL
-    SELECT 'rule', rulename || ' on ' || ev_class::regclass, pg_get_ruledef(w.oid)
+    SELECT 'rule', rulename || ' on ' || ev_class::regclass, pg_get_ruledef(w.oid) || ' ' || ev_enabled::text
       FROM relation r JOIN pg_rewrite w ON ev_class = r.oid WHERE rulename <> '_RETURN'
     UNION ALL
     SELECT 'trigger', tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(t.oid) || ' ' || tgenabled::text
       FROM relation r JOIN pg_trigger t ON tgrelid = r.oid WHERE NOT tgisinternal
+    UNION ALL
+    SELECT 'internal triggers', r.oid::regclass::text, concat_ws(' ', tgfoid::regproc, tgenabled, count(*))
+      FROM relation r JOIN pg_trigger t ON tgrelid = r.oid WHERE tgisinternal GROUP BY r.oid, tgfoid, tgenabled
     UNION ALL
     SELECT 'policy', polname || ' on ' || polrelid::regclass,
            concat_ws(' ', polcmd, polpermissive, polroles::regrole[], 'using', pg_get_expr(polqual, polrelid),
@@ -72,7 +81,9 @@ WITH member AS (
     SELECT 'statistics', stxname || ' on ' || stxrelid::regclass, pg_get_statisticsobjdef(s.oid)
       FROM relation r JOIN pg_statistic_ext s ON stxrelid = r.oid
     UNION ALL
-    SELECT 'sequence', seqrelid::regclass::text, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle)
+    SELECT 'sequence', seqrelid::regclass::text, concat_ws(' ', seqtypid::regtype, seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle,
+                     (SELECT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) FROM pg_depend d
+                       WHERE d.classid = 'pg_class'::regclass AND d.objid = seqrelid AND d.deptype IN ('a', 'i')))
       FROM relation r JOIN pg_sequence ON seqrelid = r.oid
     UNION ALL
     SELECT 'function', oid::regprocedure::text, pg_get_userbyid(proowner) || ' ' || prosupport || ' ' || pg_get_functiondef(oid)
@@ -90,6 +101,15 @@ WITH member AS (
     -- What pg_dump takes for granted by CREATE EXTENSION.
     SELECT 'initial grant', pg_describe_object(classoid, objoid, i.objsubid),
            concat_ws(' ', privilege_type, 'to', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END)
-      FROM member JOIN pg_init_privs i ON classoid = classid AND objoid = objid, aclexplode(initprivs)
+      FROM (SELECT * FROM member
+             UNION SELECT 'pg_namespace'::regclass, extnamespace FROM pg_extension WHERE extname = 'pg_versioned') o
+      JOIN pg_init_privs i ON classoid = classid AND objoid = objid, aclexplode(initprivs)
+    UNION ALL
+    -- Roles that Postgres 17 and later keep because of them.
+    SELECT 'initial role', pg_describe_object(d.classid, d.objid, d.objsubid), pg_get_userbyid(refobjid)
+      FROM (SELECT * FROM member
+             UNION SELECT 'pg_namespace'::regclass, extnamespace FROM pg_extension WHERE extname = 'pg_versioned') o
+      JOIN pg_shdepend d ON d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'i'
+       AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 )
 SELECT concat_ws(' | ', kind, object, what) FROM fact ORDER BY 1

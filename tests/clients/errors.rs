@@ -372,7 +372,7 @@ fn no_argument_brings_out_an_internal_error() {
                JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
               WHERE d.deptype = 'e' AND p.prorettype <> 'trigger'::regtype
                 -- Only install and upgrade scripts call these.
-                AND p.proname NOT IN ('grant_privileges', 'strip_privileges', 'settle_privileges')",
+                AND p.proname NOT IN ('grant_privileges', 'revoke_privileges', 'set_initial_privileges', 'settle_privileges')",
             &[],
         )
         .iter()

@@ -63,7 +63,8 @@ fn due(admin: &mut Session, roles: &[&str]) -> Grants {
            FROM pg_proc p
            JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
            JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_versioned'
-          WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'strip_privileges', 'settle_privileges')
+          WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges', 'set_initial_privileges',
+                                'settle_privileges')
             AND p.prorettype <> 'trigger'::regtype",
         &[],
     );

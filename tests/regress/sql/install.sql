@@ -108,7 +108,8 @@ SELECT object COLLATE "C" AS object, privilege_type,
 SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantable,
        count(*) = (SELECT count(*)
                      FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
-                    WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'strip_privileges', 'settle_privileges')
+                    WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges',
+                                            'set_initial_privileges', 'settle_privileges')
                       AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
