@@ -76,10 +76,14 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
 /// The beginning and the end of the text of every statement of the extension.
 pub const STATEMENT: [&str; 2] = ["/* pg_versioned */ ", " /* end */"];
 
-/// Removes the extension's own statements from an error's CONTEXT.
+/// Removes the extension's own statements from an error's CONTEXT and QUERY.
 fn hide_own_statements(error: *mut pg_sys::ErrorData) {
-    // SAFETY: the entire error was copied by `guarded`; its context is a string or null.
+    // SAFETY: the entire error was copied by `guarded`; its texts are strings or null.
     unsafe {
+        let query = (*error).internalquery;
+        if !query.is_null() && CStr::from_ptr(query).to_bytes().starts_with(STATEMENT[0].as_bytes()) {
+            ((*error).internalquery, (*error).internalpos) = (core::ptr::null_mut(), 0);
+        }
         if !(*error).context.is_null() {
             let context = CStr::from_ptr((*error).context).to_string_lossy();
             let kept = without_own_statements(&context);

@@ -12,13 +12,13 @@ use super::row::attribute;
 use super::value::Value;
 use crate::error::Error;
 
-/// The payload of a panic; see [`mismatch`].
-struct Mismatch(String);
+/// The payload of a panic that ends the call. A panic, because a mismatch may show anywhere a row is read, and nothing
+/// can go on from there.
+struct Ended(Error);
 
-/// Ends the call with [`Error::Mismatch`]. A panic, because it may come from anywhere a row is read, and nothing can go
-/// on from there.
+/// Ends the call with [`Error::Mismatch`].
 pub fn mismatch(what: String) -> ! {
-    panic_any(Mismatch(what))
+    panic_any(Ended(Error::Mismatch(what)))
 }
 
 /// The same for a column of another type than the one it is read or written as.
@@ -50,13 +50,29 @@ pub unsafe fn require_columns(desc: pg_sys::TupleDesc, columns: &[Value]) {
     }
 }
 
+/// Ends the call with 40001 if rows of the type have got other columns since the calling statement was planned: Postgres
+/// would refuse them with an error that nobody retries.
+///
+/// # Safety
+/// The call's own data, and a valid descriptor.
+pub unsafe fn require_expected(fcinfo: pg_sys::FunctionCallInfo, desc: pg_sys::TupleDesc) {
+    // SAFETY: a function in FROM is told what is expected of it; see execSRF.c.
+    unsafe {
+        let info: *const pg_sys::ReturnSetInfo = (*fcinfo).resultinfo.cast();
+        let is_told = !info.is_null() && (*info).type_ == pg_sys::NodeTag::T_ReturnSetInfo;
+        if is_told && !(*info).expectedDesc.is_null() && (*(*info).expectedDesc).natts != (*desc).natts {
+            panic_any(Ended(Error::LostRace("the columns of the result".to_owned())));
+        }
+    }
+}
+
 /// Message of the error that Postgres raises if a query does not return the columns of the function's result.
 pub const OTHER_COLUMNS: &CStr = c"a query does not return the function's columns";
 
 /// The error that a panic stands for if it was caused by a mismatch; otherwise the panic.
 pub fn in_panic(panic: Box<dyn Any + Send>) -> Result<Error, Box<dyn Any + Send>> {
-    let panic = match panic.downcast::<Mismatch>() {
-        Ok(mismatch) => return Ok(Error::Mismatch(mismatch.0)),
+    let panic = match panic.downcast::<Ended>() {
+        Ok(ended) => return Ok(ended.0),
         Err(other) => other,
     };
     let raised = panic.downcast_ref::<PostgresError>().map(PostgresError::raised);

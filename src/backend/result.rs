@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 
-use super::mismatch::{OTHER_COLUMNS, require_columns};
+use super::mismatch::{OTHER_COLUMNS, require_columns, require_expected};
 use super::statement::{Arg, Db, IndexesOnly, Statement};
 use super::value::Value;
 use super::{Answer, Call, guard};
@@ -15,6 +15,7 @@ impl Call {
         unsafe {
             let desc = pg_sys::lookup_rowtype_tupdesc(self.result_type, -1);
             require_columns(desc, columns);
+            require_expected(self.fcinfo, desc);
             let before = pg_sys::MemoryContextSwitchTo(self.memory);
             let tuple = pg_sys::heap_form_tuple(desc, datums.as_mut_ptr(), nulls.as_mut_ptr());
             let datum = pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data);
@@ -113,7 +114,9 @@ unsafe fn result_set(call: &Call) -> *mut pg_sys::ReturnSetInfo {
     // SAFETY: ensured by the caller.
     unsafe {
         pg_sys::InitMaterializedSRF(call.fcinfo, 0);
-        (*call.fcinfo).resultinfo.cast()
+        let set: *mut pg_sys::ReturnSetInfo = (*call.fcinfo).resultinfo.cast();
+        require_expected(call.fcinfo, (*set).setDesc);
+        set
     }
 }
 

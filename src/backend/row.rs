@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use pgrx::pg_sys;
 
-use super::mismatch::{mismatch, other_type};
+use super::mismatch::{mismatch, other_type, require_expected};
 use super::statement::Db;
 use super::value::{Column, Value};
 use super::{Answer, guard};
@@ -109,6 +109,9 @@ impl<'r> Row<'r> {
         let datum = value.datum().unwrap_or_else(|| is_null(name));
         // SAFETY: a composite value is passed by reference, and is copied into the memory context of the result.
         unsafe {
+            let desc = pg_sys::lookup_rowtype_tupdesc_copy(value.oid(), -1);
+            require_expected(db.fcinfo(), desc);
+            pg_sys::FreeTupleDesc(desc);
             let before = pg_sys::MemoryContextSwitchTo(db.answer_memory());
             let copy = guard::datumCopy(datum, false, -1);
             pg_sys::MemoryContextSwitchTo(before);

@@ -152,6 +152,10 @@ impl Db<'_> {
         self.call.memory
     }
 
+    pub(super) fn fcinfo(&self) -> pg_sys::FunctionCallInfo {
+        self.call.fcinfo
+    }
+
     /// The declared type of the function's result.
     pub(super) fn result_type(&self) -> Oid {
         self.call.result_type

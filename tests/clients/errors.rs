@@ -528,3 +528,27 @@ fn backtraces_of_the_server_stay_in_its_log() {
         session.run("ROLLBACK");
     }
 }
+
+/// Also where Postgres knows at which word of the statement it happened.
+#[test]
+fn no_statement_of_the_extension_is_shown() {
+    let scene = scene("statements");
+    let mut admin = scene.db.connect();
+    let project = scene.first.project;
+    for (table, call) in [
+        ("project_versions", format!("SELECT versioned.get_project_version_files('{project}', 'x')")),
+        ("project_file_versions", format!("SELECT versioned.get_project_changes('{project}')")),
+        ("project_file_versions", format!("SELECT versioned.get_project_file_history('{project}', 'a')")),
+        ("project_file_heads", format!("SELECT versioned.check_project_integrity('{project}')")),
+    ] {
+        admin.run(&format!("BEGIN; LOCK TABLE versioned.{table}"));
+        let mut session = scene.db.connect();
+        session.run("SET lock_timeout = '50ms'");
+        let error = session.client.batch_execute(&call).expect_err("the table is locked");
+        let error = error.as_db_error().expect("an error of the server");
+        assert_eq!(error.code().code(), "55P03");
+        assert!(error.position().is_none(), "{call}: {error:?}");
+        assert!(error.where_().is_none_or(|context| !context.contains("pg_versioned")), "{call}: {error:?}");
+        admin.run("ROLLBACK");
+    }
+}

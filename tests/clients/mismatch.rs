@@ -9,7 +9,7 @@ use crate::invariants::{self, everything};
 use crate::members::FUNCTIONS;
 use crate::mismatch_calls::Kind::{Function, Row, Stored};
 use crate::mismatch_calls::{CALLS, INTEGRITY, STARTED, scene};
-use crate::support::{Session, refused};
+use crate::support::{Database, Session, refused, until_waiting};
 
 #[test]
 fn these_calls_are_of_every_function() {
@@ -355,4 +355,32 @@ fn an_index_of_another_kind_is_not_used() {
         assert!(scene.with_altered(&mut sessions, index, alter, back) > 0, "{alter}");
     }
     scene.ends_well(&mut sessions, &before, &started);
+}
+
+/// A call that waits while its result gets a column is to be sent again.
+#[test]
+fn a_column_appended_while_a_call_waits_is_a_lost_race() {
+    let db = Database::new("mismatch_race");
+    let (mut admin, mut session) = (db.connect(), db.connect());
+    let first = admin.project(Uuid::new_v4());
+    let fail = format!("SELECT status FROM versioned.fail_project_build('{}', '{}')", first.project, first.build);
+    let member = format!(
+        "SELECT role FROM versioned.add_project_member('{}', '{}', 'viewer')",
+        first.project,
+        Uuid::from_u128(7)
+    );
+    for (table, call, answer) in [("project_build_metrics", &fail, "failed"), ("project_members", &member, "viewer")] {
+        // Known to the session as it was.
+        session.run(&format!("BEGIN; {call}; ROLLBACK"));
+        admin.run(&format!("BEGIN; LOCK TABLE versioned.projects; ALTER TABLE versioned.{table} ADD later text"));
+        std::thread::scope(|scope| {
+            let pid = session.pid;
+            let waiting = scope.spawn(|| session.try_run(call));
+            until_waiting(&mut db.connect(), pid);
+            admin.run("COMMIT");
+            refused(waiting.join().expect("no thread panics"), "40001");
+        });
+        assert_eq!(session.value::<String>(call, &[]), answer);
+    }
+    invariants::hold(&mut admin);
 }
