@@ -167,7 +167,9 @@ pub(super) unsafe fn is_named(desc: pg_sys::TupleDesc, number: i32, name: &str) 
         let field = &(*attribute(desc, number)).attname.data;
         core::slice::from_raw_parts(field.as_ptr().cast::<u8>(), field.len())
     };
-    field.get(name.len()) == Some(&0) && field.starts_with(name.as_bytes())
+    // Most other names differ in their length or their last character.
+    let (name, end) = (name.as_bytes(), name.len());
+    field.get(end) == Some(&0) && end > 0 && field[end - 1] == name[end - 1] && field.starts_with(name)
 }
 
 /// Attribute `number` (from 1).
