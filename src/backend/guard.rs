@@ -35,9 +35,8 @@ impl PostgresError {
                 && CStr::from_ptr(error.constraint_name).to_bytes() == constraint.as_bytes()
         }
     }
-}
 
-impl PostgresError {
+    /// What it says.
     pub fn raised(&self) -> Raised {
         // SAFETY: as above; each text is a string or null.
         unsafe {

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
@@ -31,6 +31,22 @@ pub fn program(name: &str) -> Command {
 pub fn silent(what: &str, output: Output) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{what}: {}: {errors}", output.status);
+}
+
+/// A file with a plain dump of the database.
+#[track_caller]
+pub fn dumped(db: &Database) -> PathBuf {
+    let file = env::temp_dir().join(format!("{}.sql", db.name));
+    silent("pg_dump", program("pg_dump").arg("--file").arg(&file).arg(&db.name).output().expect("pg_dump runs"));
+    file
+}
+
+/// Restores a plain dump, without errors or warnings.
+#[track_caller]
+pub fn restore(file: &Path, into: &Database) {
+    let mut command = program("psql");
+    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &into.name, "-f"]).arg(file);
+    silent("psql", command.output().expect("psql runs"));
 }
 
 pub struct Life {
@@ -208,11 +224,7 @@ fn a_restored_database_is_the_same_and_goes_on() {
     command.args(["--data-only", "--file"]).arg(dump("data")).arg(&db.name);
     silent("data", command.output().expect("pg_dump runs"));
     let restored = Database::new("restored_data");
-    let mut command = program("psql");
-    command
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"])
-        .arg(dump("data"));
-    silent("data", command.output().expect("the restore runs"));
+    restore(&dump("data"), &restored);
     assert_eq!(rows(&mut restored.connect()), rows(&mut db.connect()));
     goes_on(&restored, &life);
     fs::remove_dir_all(directory).expect("the dumps can go");
@@ -225,9 +237,8 @@ fn a_dump_of_a_busy_database_is_whole() {
     let mut admin = db.connect();
     let first = admin.project(Uuid::new_v4());
     let project = first.project;
-    let file = env::temp_dir().join(format!("{}.sql", db.name));
     let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let file = std::thread::scope(|scope| {
         let is_done = || done.load(std::sync::atomic::Ordering::SeqCst);
         for n in 0..3 {
             let mut session = db.connect();
@@ -247,17 +258,12 @@ fn a_dump_of_a_busy_database_is_whole() {
                 build = session.start(project, false).expect("it starts").build;
             }
         });
-        for _ in 0..3 {
-            let mut command = program("pg_dump");
-            command.arg("--file").arg(&file).arg(&db.name);
-            silent("pg_dump", command.output().expect("pg_dump runs"));
-        }
+        let [.., last] = [(); 3].map(|()| dumped(&db));
         done.store(true, std::sync::atomic::Ordering::SeqCst);
+        last
     });
     let restored = Database::bare("busy_restored");
-    let mut command = program("psql");
-    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"]).arg(&file);
-    silent("psql", command.output().expect("psql runs"));
+    restore(&file, &restored);
     fs::remove_file(file).expect("the dump can go");
     let mut admin = restored.connect();
     invariants::hold(&mut admin);

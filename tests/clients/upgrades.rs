@@ -1,7 +1,6 @@
 //! Databases with a released version of the extension, brought to the present one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::catalogue::{catalogue, differences};
-use crate::dump::{self, program, silent};
+use crate::dump::{self, program};
 use crate::invariants;
 use crate::support::{Database, Session, race, refused, sessions, skipped, until, until_waiting};
 
@@ -246,14 +245,9 @@ fn a_dump_of_a_released_version_is_restored_into_the_present_one() {
     for (n, version) in released().iter().enumerate() {
         let db = with_version(&format!("old_dump_{n}"), version, "versioned");
         let life = dump::populate(&db);
-        let file = env::temp_dir().join(format!("{}.sql", db.name));
-        silent("pg_dump", program("pg_dump").arg("--file").arg(&file).arg(&db.name).output().expect("pg_dump runs"));
+        let file = dump::dumped(&db);
         let restored = Database::bare(&format!("from_old_{n}"));
-        let restore = program("psql")
-            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"])
-            .arg(&file)
-            .output();
-        silent("psql", restore.expect("psql runs"));
+        dump::restore(&file, &restored);
         fs::remove_file(file).expect("the dump can go");
         let present: String =
             restored.connect().value("SELECT extversion FROM pg_extension WHERE extname = 'pg_versioned'", &[]);
@@ -407,22 +401,15 @@ fn what_an_update_creates_belongs_to_the_owner_and_to_whoever_has_the_api() {
     assert_eq!(strangers, [] as [String; 0]);
 
     // So it stays when the database is dumped and restored.
-    let file = env::temp_dir().join(format!("{}.sql", db.name));
-    silent("pg_dump", program("pg_dump").arg("--file").arg(&file).arg(&db.name).output().expect("pg_dump runs"));
-    let dump = fs::read_to_string(&file).expect("a dump");
-    fs::remove_file(file).expect("the dump can go");
-    let restored = Database::bare("next_restored");
+    let file = dump::dumped(&db);
+    let text = fs::read_to_string(&file).expect("a dump");
     let create = "CREATE EXTENSION IF NOT EXISTS pg_versioned WITH SCHEMA versioned;";
-    assert!(dump.contains(create));
+    assert!(text.contains(create));
     // Later, that version would be the default.
-    let file = env::temp_dir().join(format!("{}.sql", restored.name));
     let later = format!("CREATE EXTENSION pg_versioned WITH SCHEMA versioned VERSION '{}';", script.version);
-    fs::write(&file, dump.replace(create, &later)).expect("a dump");
-    let restore = program("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", &restored.name, "-f"])
-        .arg(&file)
-        .output();
-    silent("psql", restore.expect("psql runs"));
+    fs::write(&file, text.replace(create, &later)).expect("a dump");
+    let restored = Database::bare("next_restored");
+    dump::restore(&file, &restored);
     fs::remove_file(file).expect("the dump can go");
     right(&mut restored.connect());
 
