@@ -50,6 +50,7 @@ CREATE POLICY members_read ON @extschema@.project_file_versions FOR SELECT
 -- No policies: only the extension's owner can read them.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.project_file_snapshots ENABLE ROW LEVEL SECURITY;
 
 -- Without these, pg_dump would omit all data.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.projects', '');
@@ -61,3 +62,4 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_ai_time_sessions
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_versions', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_heads', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_versions', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_snapshots', '');

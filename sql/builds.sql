@@ -17,6 +17,8 @@ CREATE TABLE @extschema@.project_build_metrics (
     install_duration_ms bigint,
     deploy_duration_ms  bigint,
     error               text,
+    cut_at              timestamptz,
+    cut_snapshot_seq    integer,
     PRIMARY KEY (project_id, build_id),
     CHECK ((status = 'started') = (completed_at IS NULL))
 );
@@ -25,6 +27,10 @@ CREATE UNIQUE INDEX project_build_metrics_one_active
 CREATE INDEX project_build_metrics_id ON @extschema@.project_build_metrics (id);
 COMMENT ON TABLE @extschema@.project_build_metrics IS
     'One row per build attempt; at most one per project has the status started. version_id is reserved and becomes a row of project_versions when the build succeeds.';
+COMMENT ON COLUMN @extschema@.project_build_metrics.cut_at IS
+    'When cut_project_build fixed the files of the version that the build may become; NULL if it did not.';
+COMMENT ON COLUMN @extschema@.project_build_metrics.cut_snapshot_seq IS
+    'The snapshot that cut_project_build fixed.';
 
 CREATE TABLE @extschema@.project_ai_time_sessions (
     session_id  text        NOT NULL COLLATE "C",

@@ -71,6 +71,18 @@ COMMENT ON COLUMN @extschema@.project_file_versions.base_version IS
 COMMENT ON COLUMN @extschema@.project_file_versions.file_path IS
     'The path this version was saved under; the file''s present path is its head''s.';
 
+-- Without it, reading a snapshot would skip all later versions of each file. Its key begins with project_id for the
+-- foreign key, which lets a library that does not know the table delete a project.
+CREATE TABLE @extschema@.project_file_snapshots (
+    project_id   uuid    NOT NULL REFERENCES @extschema@.projects (id) ON DELETE CASCADE,
+    file_id      uuid    NOT NULL,
+    snapshot_seq integer NOT NULL,
+    version      integer NOT NULL,
+    PRIMARY KEY (project_id, file_id, snapshot_seq) INCLUDE (version)
+);
+COMMENT ON TABLE @extschema@.project_file_snapshots IS
+    'What snapshots hold: one row per snapshot and file that changed since the snapshot before, with the file''s newest version then. In later snapshots the file is the same until its next row.';
+
 CREATE FUNCTION @extschema@.refuse_history_rewrite() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'refuse_history_rewrite_wrapper';

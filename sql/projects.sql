@@ -16,13 +16,16 @@ CREATE TABLE @extschema@.projects (
     snapshot_seq         integer     NOT NULL DEFAULT 1 CHECK (snapshot_seq > 0),
     created_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    listed_snapshot_seq  integer     NOT NULL DEFAULT 0,
     PRIMARY KEY (id)
 ) WITH (fillfactor = 70);
 CREATE INDEX projects_owner_id ON @extschema@.projects (owner_id);
 COMMENT ON TABLE @extschema@.projects IS
     'One row per project. Written only by the functions; current_version_id is NULL until a build has succeeded.';
 COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
-    'Stamp for file versions that are saved now. Creating a project version records it and increments it.';
+    'Stamp for file versions that are saved now. Taking a snapshot, for a project version or a build, increments it.';
+COMMENT ON COLUMN @extschema@.projects.listed_snapshot_seq IS
+    'The last snapshot whose files are listed in project_file_snapshots.';
 
 CREATE TABLE @extschema@.project_members (
     project_id uuid        NOT NULL REFERENCES @extschema@.projects (id),

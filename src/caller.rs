@@ -31,7 +31,7 @@ impl Role {
         })
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Role::Viewer => "viewer",
             Role::Editor => "editor",
@@ -59,26 +59,39 @@ impl Caller {
 
     /// Runs `body` as the owner, on behalf of a caller who may read the project. 42501 and PT404.
     pub fn reading<T>(call: &Call, project: Uuid, body: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Error> {
+        Self::reading_as(call, project, |db, _| body(db))
+    }
+
+    /// The same; `body` is told the caller's role.
+    pub fn reading_as<T>(
+        call: &Call,
+        project: Uuid,
+        body: impl FnOnce(&Db, Role) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let caller = Caller::identify(call)?;
         as_owner(call, |owner| {
             connect(call, |db| {
-                caller.check(db, project, Role::Viewer, owner)?;
-                body(db)
+                let role = caller.check(db, project, Role::Viewer, owner)?;
+                body(db, role)
             })
         })
     }
 
     /// Checks that the caller may act in a project as `needed`, using a fresh snapshot. PT404 if the project does not
     /// exist or the caller is not a member, so that a stranger cannot tell the difference; 42501 if the role is
-    /// insufficient.
-    pub fn check(self, db: &Db, project: Uuid, needed: Role, owner: &Owner) -> Result<(), Error> {
+    /// insufficient. The role that the caller has; privileged callers are owners everywhere.
+    pub fn check(self, db: &Db, project: Uuid, needed: Role, owner: &Owner) -> Result<Role, Error> {
         let _now = FreshSnapshot::take();
-        self.allowed(db, project, needed, owner).map(|_| ())
+        self.found(db, project, needed, owner).map(|(_, role)| role)
     }
 
     /// The project's row, if the caller may act in it as `needed`; otherwise fails like [`Caller::check`]. Read with
     /// the active snapshot.
-    pub fn allowed<'d>(self, db: &'d Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<Row<'d>, Error> {
+    pub fn allowed<'d>(self, db: &'d Db, project: Uuid, needed: Role, owner: &Owner) -> Result<Row<'d>, Error> {
+        self.found(db, project, needed, owner).map(|(row, _)| row)
+    }
+
+    fn found<'d>(self, db: &'d Db, project: Uuid, needed: Role, _owner: &Owner) -> Result<(Row<'d>, Role), Error> {
         static PROJECT: Lookup =
             Lookup::new(c"projects", c"projects_pkey", &["id"], "SELECT * FROM {s}.projects WHERE id = :id");
         static MEMBER: Lookup = Lookup::new(
@@ -89,7 +102,7 @@ impl Caller {
         );
         let row = db.look_up_root(&PROJECT, &args! { id: project })?.ok_or(Error::ProjectNotFound(project))?;
         if self.privileged {
-            return Ok(row);
+            return Ok((row, Role::Owner));
         }
         let actor = self.actor.ok_or(Error::NotSignedIn)?;
         let role = if row.value::<Uuid>("owner_id") == actor {
@@ -101,7 +114,7 @@ impl Caller {
         match role {
             None => Err(Error::ProjectNotFound(project)),
             Some(role) if role < needed => Err(Error::Forbidden { project, needed: needed.name() }),
-            Some(_) => Ok(row),
+            Some(role) => Ok((row, role)),
         }
     }
 }

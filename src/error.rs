@@ -79,6 +79,17 @@ pub enum Error {
         build: String,
         status: String,
     },
+    /// The build was not cut, so its files are not known.
+    BuildNotCut {
+        project: Uuid,
+        build: String,
+    },
+    /// The state of a version does not allow what was asked for.
+    VersionRefused {
+        project: Uuid,
+        version: String,
+        state: VersionState,
+    },
     /// The actor saves more often than `pg_versioned.save_rate` and `save_burst` allow.
     RateLimited {
         project: Uuid,
@@ -115,9 +126,52 @@ macro_rules! update {
     };
 }
 
+/// What is in the way of changing or reading a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionState {
+    Deleted,
+    Published,
+    NeedsRebuild,
+    /// It is still being built, or its build failed: an imported version.
+    NotDeployed,
+    /// Its kind of change has been said already.
+    Classified,
+    /// Files of its snapshot were removed after it was deleted.
+    Pruned,
+}
+
+impl VersionState {
+    /// Its name in DETAIL.
+    fn name(self) -> &'static str {
+        match self {
+            VersionState::Deleted => "deleted",
+            VersionState::Published => "published",
+            VersionState::NeedsRebuild => "needs_rebuild",
+            VersionState::NotDeployed => "not_deployed",
+            VersionState::Classified => "classified",
+            VersionState::Pruned => "pruned",
+        }
+    }
+}
+
+impl fmt::Display for VersionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VersionState::Deleted => "is deleted",
+            VersionState::Published => "is published",
+            VersionState::NeedsRebuild => "needs a rebuild",
+            VersionState::NotDeployed => "is not deployed",
+            VersionState::Classified => "has its change_type already",
+            VersionState::Pruned => "was deleted, and its files have been pruned",
+        })
+    }
+}
+
 /// Why a version's content cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
+    /// It is not there.
+    Missing,
     /// The version it stands on is missing.
     BaseMissing,
     /// The stored bytes do not represent any content of its size.
@@ -129,6 +183,7 @@ pub enum Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Flaw::Missing => "it is missing",
             Flaw::BaseMissing => "the version it stands on is missing",
             Flaw::Undecodable => "its stored content cannot be decoded",
             Flaw::HashMismatch => "its content does not match its hash",
@@ -166,9 +221,13 @@ impl Error {
             | BuildNotFound { .. }
             | SessionNotFound { .. }
             | VersionNotFound { .. } => "PT404",
-            VersionConflict(_) | VersionConflicts(_) | PathTaken { .. } | BuildActive { .. } | BuildEnded { .. } => {
-                "PT409"
-            }
+            VersionConflict(_)
+            | VersionConflicts(_)
+            | PathTaken { .. }
+            | BuildActive { .. }
+            | BuildEnded { .. }
+            | BuildNotCut { .. }
+            | VersionRefused { .. } => "PT409",
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
@@ -195,6 +254,12 @@ impl Error {
             }
             Error::BuildEnded { project, build, status } => {
                 json!({ "project_id": project.to_string(), "build_id": build, "status": status })
+            }
+            Error::BuildNotCut { project, build } => {
+                json!({ "project_id": project.to_string(), "build_id": build })
+            }
+            Error::VersionRefused { project, version, state } => {
+                json!({ "project_id": project.to_string(), "version_id": version, "state": state.name() })
             }
             Error::Mismatch(what) => return Some(what.clone()),
             _ => return None,
@@ -223,6 +288,17 @@ impl Error {
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",
+            BuildNotCut { .. } => "Fix its files with cut_project_build, before building from them.",
+            VersionRefused { state, .. } => match state {
+                VersionState::Deleted => "Bring it back with undelete_project_version.",
+                VersionState::Published => "Publish another version, or unpublish it with unpublish_project_version.",
+                VersionState::NeedsRebuild => "Build it again, and clear needs_rebuild with update_version_metadata.",
+                VersionState::NotDeployed => "Only what a build has deployed can be published.",
+                VersionState::Classified => {
+                    "A version's number is given at most twice: by default, and by its change_type."
+                }
+                VersionState::Pruned => "What it held is gone. Other versions are not affected.",
+            },
             HistoryIsImmutable => {
                 "Save a new version; prune_project_history removes old ones, delete_project removes the project."
             }
@@ -314,6 +390,8 @@ impl fmt::Display for Error {
                 write!(f, "project {project} has an active build already: {build}")
             }
             BuildEnded { build, status, .. } => write!(f, "build {build} has ended already: {status}"),
+            BuildNotCut { build, .. } => write!(f, "build {build} has not been cut"),
+            VersionRefused { version, state, .. } => write!(f, "version {version} {state}"),
             Damaged { project, path, version, flaw } => {
                 write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
             }

@@ -146,7 +146,7 @@ fn content_problem(row: &Row, decoder: &mut Decoder) -> Option<(&'static str, St
     let keyframe = Stored::new(row.get("keyframe_size"), row.get("keyframe_encoding"), row.get("keyframe_stored"));
     let flaw = decoder.text(version, (base, keyframe), hash.fetch()).err()?;
     let problem = match flaw {
-        Flaw::BaseMissing => "base_missing",
+        Flaw::Missing | Flaw::BaseMissing => "base_missing",
         Flaw::Undecodable => "undecodable",
         Flaw::HashMismatch => "hash_mismatch",
     };

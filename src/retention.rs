@@ -1,6 +1,7 @@
 //! Removing old file versions, and re-basing the versions that stood on them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use pgrx::prelude::*;
@@ -21,6 +22,8 @@ use crate::progress::Progress;
 struct Policy {
     keep_last: usize,
     newer_than: Option<Timestamp>,
+    /// Snapshots whose files are kept, ascending.
+    snapshots: Vec<i32>,
 }
 
 /// A file with its versions, oldest first.
@@ -41,24 +44,35 @@ struct Version {
 }
 
 impl Policy {
-    /// Which versions to remove. `snapshots` are those of the project's versions, ascending.
-    fn removes(&self, file: &File, snapshots: &[i32]) -> Vec<bool> {
+    /// Which versions to remove.
+    fn removes(&self, file: &File) -> Vec<bool> {
         let count = file.versions.len();
-        let next = file.versions.iter().skip(1).map(|next| next.snapshot_seq).chain([i32::MAX]);
         file.versions
             .iter()
-            .zip(next)
+            .zip(file.shown_in())
             .enumerate()
-            .map(|(i, (version, next))| {
-                // A snapshot shows the newest version up to it, even a deletion; otherwise an older file would
-                // reappear.
-                let first = snapshots.partition_point(|&snapshot| snapshot < version.snapshot_seq);
-                let in_snapshot = snapshots.get(first).is_some_and(|&snapshot| snapshot < next);
+            .map(|(i, (version, shown_in))| {
+                let in_snapshot = !within(&self.snapshots, &shown_in).is_empty();
                 let is_recent = self.newer_than.is_some_and(|time| version.at > time) || i + self.keep_last >= count;
                 !(version.number == file.current || in_snapshot || is_recent)
             })
             .collect()
     }
+}
+
+impl File {
+    /// The snapshots that show each version, even a deletion; otherwise an older file would reappear.
+    fn shown_in(&self) -> impl Iterator<Item = Range<i32>> {
+        let next = self.versions.iter().skip(1).map(|next| next.snapshot_seq).chain([i32::MAX]);
+        self.versions.iter().zip(next).map(|(version, next)| version.snapshot_seq..next)
+    }
+}
+
+/// Those of some snapshots, ascending, that are in a range.
+fn within<'s>(snapshots: &'s [i32], range: &Range<i32>) -> &'s [i32] {
+    let first = snapshots.partition_point(|&snapshot| snapshot < range.start);
+    let end = snapshots.partition_point(|&snapshot| snapshot < range.end);
+    &snapshots[first..end.max(first)]
 }
 
 /// Makes the remaining versions independent of those to be removed.
@@ -134,6 +148,10 @@ fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) ->
         "DELETE FROM {s}.project_file_versions
           WHERE project_id = :project AND file_id = :file_id AND version = ANY (:versions)",
     );
+    static UNLIST: Statement = Statement::new(
+        "DELETE FROM {s}.project_file_snapshots
+          WHERE project_id = :project AND file_id = :file_id AND version = ANY (:versions)",
+    );
     // Also done if the base remains: a saver with a fixed snapshot must fail rather than stand on a removed version.
     static HEAD: Statement = Statement::new(
         "UPDATE {s}.project_file_heads
@@ -161,6 +179,7 @@ fn prune(exclusive: &Exclusive, file: &File, removes: &[bool], dry_run: bool) ->
     if !(removed.is_empty() || dry_run) {
         let versions = removed.as_slice();
         db.run(&REMOVE, &args! { project, file_id, versions });
+        db.run(&UNLIST, &args! { project, file_id, versions });
         let base = file.base.and_then(|base| rebasing.place(base));
         db.run(&HEAD, &args! { project, file_id, versions, base });
     }
@@ -207,13 +226,38 @@ fn versions(exclusive: &Exclusive, file_id: Uuid) -> Vec<Version> {
     exclusive.db.run(&VERSIONS, &args! { project: exclusive.project, file_id }).iter().map(version).collect()
 }
 
-/// Snapshots of all the project's versions, ascending. Deleted versions count, because they are only marked as deleted.
-fn snapshots(exclusive: &Exclusive) -> Vec<i32> {
+/// The snapshots of versions and active builds, ascending: those whose files are kept, and those of deleted versions whose
+/// files are not.
+fn snapshots(exclusive: &Exclusive, newer_than: Option<Timestamp>) -> (Vec<i32>, Vec<i32>) {
     static SNAPSHOTS: Statement = Statement::new(
-        "SELECT snapshot_seq FROM {s}.project_versions WHERE project_id = :project ORDER BY snapshot_seq",
+        "SELECT snapshot_seq, soft_deleted_at IS NULL OR coalesce(soft_deleted_at > :newer_than, false) AS is_kept
+           FROM {s}.project_versions
+          WHERE project_id = :project AND pruned_at IS NULL
+         UNION ALL
+         SELECT cut_snapshot_seq, true
+           FROM {s}.project_build_metrics
+          WHERE project_id = :project AND status = 'started' AND cut_snapshot_seq IS NOT NULL
+          ORDER BY snapshot_seq",
     );
-    let rows = exclusive.db.run(&SNAPSHOTS, &args! { project: exclusive.project });
-    rows.iter().map(|row| row.value("snapshot_seq")).collect()
+    let rows = exclusive.db.run(&SNAPSHOTS, &args! { project: exclusive.project, newer_than });
+    let (mut kept, mut given_up) = (Vec::new(), Vec::new());
+    for row in rows.iter() {
+        if row.value("is_kept") { &mut kept } else { &mut given_up }.push(row.value("snapshot_seq"));
+    }
+    (kept, given_up)
+}
+
+/// Marks the deleted versions that have lost files.
+fn mark_pruned(exclusive: &Exclusive, snapshots: &BTreeSet<i32>) {
+    static MARK: Statement = Statement::new(
+        "UPDATE {s}.project_versions SET pruned_at = :now, updated_at = :now
+          WHERE project_id = :project AND soft_deleted_at IS NOT NULL AND pruned_at IS NULL
+            AND snapshot_seq = ANY (:snapshots)",
+    );
+    let snapshots: Vec<i32> = snapshots.iter().copied().collect();
+    let args = args! { project: exclusive.project, now: exclusive.now, snapshots: snapshots.as_slice() };
+    exclusive.db.run(&MARK, &args);
+    exclusive.touch();
 }
 
 /// The moment that lies an interval before now; an age beyond all history means any time.
@@ -245,20 +289,27 @@ fn prune_project_history(
         Exclusive::run(call, project, Role::Owner, |exclusive| {
             exclusive.refuse_unseen_saves()?;
             let newer_than = keep_newer_than.map(|age| cutoff(exclusive, age.into())).transpose()?;
-            let policy = Policy { keep_last, newer_than };
-            let snapshots = snapshots(exclusive);
+            let (snapshots, given_up) = snapshots(exclusive, newer_than);
+            let policy = Policy { keep_last, newer_than, snapshots };
+            let mut incomplete = BTreeSet::new();
             let _rewriting = RewritingHistory::begin();
             let mut progress = Progress::begin("files pruned");
             let answer = ResultSet::begin(call);
             for mut file in files(exclusive, path)? {
                 let _now = FreshSnapshot::take();
                 file.versions = versions(exclusive, file.id);
-                let removes = policy.removes(&file, &snapshots);
+                let removes = policy.removes(&file);
+                for (shown_in, _) in file.shown_in().zip(&removes).filter(|(_, goes)| **goes) {
+                    incomplete.extend(within(&given_up, &shown_in));
+                }
                 let (removed, freed) = prune(exclusive, &file, &removes, dry_run)?;
                 if !removed.is_empty() {
                     answer.push(&[file.path.as_str().into(), removed.as_slice().into(), freed.into()]);
                 }
                 progress.step();
+            }
+            if !(incomplete.is_empty() || dry_run) {
+                mark_pruned(exclusive, &incomplete);
             }
             Ok(answer.done())
         })
@@ -269,7 +320,7 @@ fn prune_project_history(
 mod tests {
     use super::*;
 
-    fn removed(policy: Policy, seqs: &[i32], snapshots: &[i32]) -> Vec<i32> {
+    fn removed(policy: Policy, seqs: &[i32]) -> Vec<i32> {
         let version = |(i, &snapshot_seq)| Version {
             number: i as i32 + 1,
             base: None,
@@ -280,25 +331,29 @@ mod tests {
         let versions: Vec<_> = seqs.iter().enumerate().map(version).collect();
         let id = Uuid::from_bytes([0; 16]);
         let file = File { id, path: String::new(), current: seqs.len() as i32, base: None, versions };
-        let removes = policy.removes(&file, snapshots);
+        let removes = policy.removes(&file);
         file.versions.iter().zip(removes).filter(|(_, goes)| *goes).map(|(version, _)| version.number).collect()
     }
 
     #[test]
     fn the_current_version_and_those_of_snapshots_stay() {
-        let nothing = || Policy { keep_last: 0, newer_than: None };
-        assert_eq!(removed(nothing(), &[1, 1, 1, 1], &[]), [1, 2, 3]);
-        assert_eq!(removed(nothing(), &[1, 1, 2, 2, 4], &[1, 2, 3]), [1, 3]);
+        let only = |snapshots: &[i32]| Policy { keep_last: 0, newer_than: None, snapshots: snapshots.to_vec() };
+        assert_eq!(removed(only(&[]), &[1, 1, 1, 1]), [1, 2, 3]);
+        assert_eq!(removed(only(&[1, 2, 3]), &[1, 1, 2, 2, 4]), [1, 3]);
         // Snapshots before the file was created, and after its last change.
-        assert_eq!(removed(nothing(), &[3, 3, 5], &[1, 2, 9]), [1, 2]);
+        assert_eq!(removed(only(&[1, 2, 9]), &[3, 3, 5]), [1, 2]);
     }
 
     #[test]
     fn the_last_and_the_young_stay() {
-        let policy = |keep_last, newer_than: Option<i64>| Policy { keep_last, newer_than: newer_than.map(Timestamp) };
-        assert_eq!(removed(policy(2, None), &[1, 1, 1, 1], &[]), [1, 2]);
-        assert!(removed(policy(9, None), &[1, 1, 1, 1], &[]).is_empty());
-        assert_eq!(removed(policy(0, Some(2)), &[1, 1, 1, 1], &[]), [1, 2]);
-        assert_eq!(removed(policy(3, Some(3)), &[1, 1, 1, 1], &[]), [1]);
+        let policy = |keep_last, newer_than: Option<i64>| Policy {
+            keep_last,
+            newer_than: newer_than.map(Timestamp),
+            snapshots: Vec::new(),
+        };
+        assert_eq!(removed(policy(2, None), &[1, 1, 1, 1]), [1, 2]);
+        assert!(removed(policy(9, None), &[1, 1, 1, 1]).is_empty());
+        assert_eq!(removed(policy(0, Some(2)), &[1, 1, 1, 1]), [1, 2]);
+        assert_eq!(removed(policy(3, Some(3)), &[1, 1, 1, 1]), [1]);
     }
 }

@@ -93,14 +93,37 @@ fn merge_in_style(texts: &[String; 3], labels: &Labels, diff3: bool) -> (bool, S
     (merged.is_automergeable(), String::from_utf8_lossy(merged.content()).into_owned())
 }
 
+/// Lines shown around changes, if nothing else is asked for.
+const CONTEXT: u32 = 3;
+
 /// The changes that turn `old` into `new`, as shown by `git diff` and accepted by `git apply`; empty if they are equal.
 /// A side that is `None` does not have the file.
 pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Result<String, TooManyLines> {
-    let (Some(name_before), Some(name_after)) = (old.or(new), new.or(old)) else { return Ok(String::new()) };
+    let [before, after] = [old, new].map(|side| side.map_or("", |side| side.content));
+    Ok(with_header(old, new, &hunks(before, after, CONTEXT, limit)?.text))
+}
+
+/// The changes of a file, and their lines.
+pub struct FileDiff {
+    pub text: String,
+    pub lines: LineCount,
+}
+
+/// The same with `context` lines around changes; texts that are too long to be compared differ in one hunk, from which
+/// only equal lines at the beginning and the end are left out.
+pub fn diff_or_replace(old: Option<Side>, new: Option<Side>, context: u32, limit: usize) -> FileDiff {
+    let [before, after] = [old, new].map(|side| side.map_or("", |side| side.content));
+    let hunks =
+        hunks(before, after, context, limit).unwrap_or_else(|_| replacing_hunk(before, after, context as usize));
+    FileDiff { text: with_header(old, new, &hunks.text), lines: hunks.lines }
+}
+
+/// Hunks under the header that names the file.
+fn with_header(old: Option<Side>, new: Option<Side>, hunks: &str) -> String {
+    let (Some(name_before), Some(name_after)) = (old.or(new), new.or(old)) else { return String::new() };
     let is_rename = name_before.path != name_after.path;
-    let hunks = hunks(old.map_or("", |side| side.content), new.map_or("", |side| side.content), limit)?;
     if old.is_some() && new.is_some() && !is_rename && hunks.is_empty() {
-        return Ok(String::new());
+        return String::new();
     }
     let name = |prefix: &str, side: Side| quoted(&format!("{prefix}{}", side.path));
     let mut diff = format!("diff --git {} {}\n", name("a/", name_before), name("b/", name_after));
@@ -122,9 +145,9 @@ pub fn unified_diff(old: Option<Side>, new: Option<Side>, limit: usize) -> Resul
         };
         diff.push_str(&line("---", old.map(|side| name("a/", side))));
         diff.push_str(&line("+++", new.map(|side| name("b/", side))));
-        diff.push_str(&hunks);
+        diff.push_str(hunks);
     }
-    Ok(diff)
+    diff
 }
 
 /// A path as written in diffs: in quotes if it contains one. Paths never contain backslashes or control characters.
@@ -132,16 +155,60 @@ fn quoted(path: &str) -> String {
     if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
 }
 
-fn hunks(old: &str, new: &str, limit: usize) -> Result<String, TooManyLines> {
+/// The part of a diff that says what changes, and how many lines it adds and removes.
+struct Hunks {
+    text: String,
+    lines: LineCount,
+}
+
+fn hunks(old: &str, new: &str, context: u32, limit: usize) -> Result<Hunks, TooManyLines> {
     if old == new {
-        return Ok(String::new());
+        return Ok(Hunks { text: String::new(), lines: LineCount { added: 0, removed: 0, is_exact: true } });
     }
     within(Difference::new(old, new).cost(), limit)?;
     let (named, [old, new]) = Named::encode([old, new]);
-    let whole = patch(&old, &new, 3).to_buf().expect("enough memory to compare");
+    let mut patch = patch(&old, &new, context);
+    let (_, added, removed) = patch.line_stats().expect("a patch has lines");
+    let whole = patch.to_buf().expect("enough memory to compare");
     let whole = String::from_utf8_lossy(&whole);
     let before = whole.find("\n@@ ").expect("a patch has hunks");
-    Ok(named.decode_hunks(&whole[before + 1..]))
+    let lines = LineCount { added: added as i64, removed: removed as i64, is_exact: true };
+    Ok(Hunks { text: named.decode_hunks(&whole[before + 1..]), lines })
+}
+
+/// One hunk that replaces everything between the equal beginnings and ends of two texts, which must differ.
+fn replacing_hunk(old: &str, new: &str, context: usize) -> Hunks {
+    let [removed, added] = differing(old, new);
+    let start = removed.as_ptr() as usize - old.as_ptr() as usize;
+    let end = start + removed.len();
+    let above = lines(&old[..start]);
+    let before: Vec<&str> = old[..start].split_inclusive('\n').skip(above.saturating_sub(context)).collect();
+    let after: Vec<&str> = old[end..].split_inclusive('\n').take(context).collect();
+    let counts = [removed, added].map(lines);
+    let [old_range, new_range] = counts.map(|count| {
+        let count = before.len() + count + after.len();
+        // An empty range is named after the line above it.
+        let first = above - before.len() + usize::from(count > 0);
+        format!("{first},{count}")
+    });
+    let mut text = format!("@@ -{old_range} +{new_range} @@\n");
+    let marked = [
+        (' ', before),
+        ('-', removed.split_inclusive('\n').collect()),
+        ('+', added.split_inclusive('\n').collect()),
+        (' ', after),
+    ];
+    for (mark, lines) in marked {
+        for line in lines {
+            text.push(mark);
+            text.push_str(line);
+            if !line.ends_with('\n') {
+                text.push_str("\n\\ No newline at end of file\n");
+            }
+        }
+    }
+    let [removed, added] = counts.map(|count| count as i64);
+    Hunks { text, lines: LineCount { added, removed, is_exact: false } }
 }
 
 /// The texts must differ.

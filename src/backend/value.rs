@@ -12,6 +12,11 @@ use super::Bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
+impl Timestamp {
+    /// Later than every other one.
+    pub const INFINITY: Timestamp = Timestamp(i64::MAX);
+}
+
 /// A typed value, used as a parameter of a statement or a column of a row; `NULL` has a type, too.
 ///
 /// It lives as long as the object it is part of; a value created from Rust data lives in the current memory context.

@@ -1,4 +1,4 @@
-//! Changing files: lock, check permissions, find, decide, write, announce.
+//! Changing files: lock, check permissions, find, decide, add a version.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -6,17 +6,17 @@ use std::cell::Cell;
 use pgrx::Uuid;
 use sha2::{Digest, Sha256};
 
+use super::add::{Adding, Addition};
 use super::decide::{self, Action, Body, Decision, Head, Wanted, Write};
 use super::find::{self, State};
 use super::version::FileVersion;
-use super::write::{self, NewVersion};
+use super::write::NewVersion;
 use crate::backend::{self, Call, Db, FreshSnapshot, Owner, as_owner, connect};
 use crate::caller::{Caller, Role};
 use crate::content::{self, Hash};
 use crate::error::Error;
-use crate::events::{self, FileChanged};
+use crate::limit;
 use crate::locks::FileLocks;
-use crate::{hex, id, limit};
 
 /// Number of attempts against writers that ignore the locks, each of which had to commit in between.
 const MAX_ATTEMPTS: usize = 100;
@@ -87,7 +87,7 @@ pub fn saving<T>(call: &Call, project: Uuid, body: impl FnOnce(&Change) -> Resul
 impl Change<'_> {
     /// Refuses callers who may not save, or no longer may. PT404, 42501.
     pub fn check_rights(&self) -> Result<(), Error> {
-        self.caller.check(self.db, self.project, Role::Editor, self.owner)
+        self.caller.check(self.db, self.project, Role::Editor, self.owner).map(|_| ())
     }
 
     /// Runs `body` under the locks of the files at `paths`.
@@ -154,7 +154,7 @@ impl Change<'_> {
         }
     }
 
-    /// Adds a version and announces it.
+    /// Adds a version.
     fn write<'a>(
         &self,
         wanted: &Wanted<'a>,
@@ -163,7 +163,6 @@ impl Change<'_> {
         snapshot_seq: i32,
     ) -> Result<Option<FileVersion<'a>>, Error> {
         let previous = state.found.head.as_ref();
-        let version = next_version(previous)?;
         let (path, brought) = wanted.brings();
         let kept = match (wanted.action, brought, previous) {
             (Action::Move { .. }, None, Some(head)) => match self.content_of(head)? {
@@ -176,33 +175,13 @@ impl Change<'_> {
             (Some((text, hash)), Some(head)) => Some(Body { text, hash: *hash, file_type: &head.file_type }),
             _ => brought,
         };
-        let now = backend::clock();
-        let chain = previous.map(|head| head.chain).unwrap_or_default();
-        let on = previous.map(|head| (head.file_id, head.version, head.chain));
-        let form = body.map(|body| content::next_form(self.db, self.project, on, body.text)).transpose()?;
-        let new = NewVersion {
-            project: self.project,
-            file_id: previous.map_or_else(id::next_uuid, |head| head.file_id),
-            version,
-            id: id::next_uuid(),
-            path,
-            file_type: body.map(|body| body.file_type).or(previous.map(|head| &*head.file_type)).unwrap_or_default(),
-            body,
-            form,
-            chain,
-            snapshot_seq,
-            actor: self.caller.actor,
-            // Never earlier than the version it follows, even if the clock was set back.
-            at: state.updated_at().map_or(now, |before| now.max(before)),
-        };
         if !self.counted.replace(true) {
             limit::count(self.caller, self.db, self.project)?;
         }
-        if !write::write(self.db, write, state.head.as_ref(), &new)? {
-            return Ok(None);
-        }
-        self.announce(write, wanted, &new);
-        Ok(Some(written(wanted, &new)))
+        let adding = Adding { db: self.db, project: self.project, actor: self.caller.actor, snapshot_seq };
+        let from_path = (write == Write::Move).then_some(wanted.path);
+        let new = adding.add(previous.zip(state.head.as_ref()), Addition { write, path, from_path, body })?;
+        Ok(new.map(|new| written(wanted, &new)))
     }
 
     /// Text and hash of a live file.
@@ -229,27 +208,6 @@ impl Change<'_> {
         };
         Ok(Some(FileVersion { content, ..FileVersion::of_row(&row, path, is_current) }))
     }
-
-    fn announce(&self, write: Write, wanted: &Wanted, new: &NewVersion) {
-        if !events::wanted() {
-            return;
-        }
-        let kind = match write {
-            Write::Create | Write::Revive => "file:created",
-            Write::Update => "file:updated",
-            Write::Delete => "file:deleted",
-            Write::Move => "file:moved",
-        };
-        let hash = new.body.map(|body| hex::encode(&body.hash));
-        let mut event = FileChanged::new(new.path, new.version, hash.as_deref(), new.actor, new.at);
-        event.from_path = (write == Write::Move).then_some(wanted.path);
-        events::file_changed(self.project, kind, event);
-    }
-}
-
-fn next_version(previous: Option<&Head>) -> Result<i32, Error> {
-    let last = previous.map_or(0, |head| head.version);
-    last.checked_add(1).ok_or_else(|| Error::Invalid(format!("this file has reached the last version number, {last}")))
 }
 
 /// The version that was just written. Data it shares with the request is not copied.

@@ -47,6 +47,18 @@ pub fn head_at(db: &Db, project: Uuid, path: &str) -> Result<Option<Head>, Error
     Ok(newest_at(db, project, path)?.as_ref().map(head))
 }
 
+/// A file's newest version, and the row of its head.
+pub fn head_of<'d>(db: &'d Db, project: Uuid, file_id: Uuid) -> Result<Option<(Head, Row<'d>)>, Error> {
+    static BY_ID: Lookup = Lookup::new(
+        c"project_file_heads",
+        c"project_file_heads_pkey",
+        &["file_id", "project_id"],
+        "SELECT * FROM {s}.project_file_heads WHERE file_id = :file_id AND project_id = :project_id",
+    );
+    let row = db.look_up(&BY_ID, &args! { file_id, project_id: project })?;
+    Ok(row.map(|row| (head(&row), row)))
+}
+
 fn newest_at<'d>(db: &'d Db, project: Uuid, path: &str) -> Result<Option<Row<'d>>, Error> {
     static LIVE: Lookup = Lookup::new(
         c"project_file_heads",
@@ -149,11 +161,4 @@ pub fn refuse_stale(db: &Db, project: Uuid, path: &str) -> Result<(), Error> {
     let seen = files(db.run(&AT_PATH, &args));
     let actual = files(db.read_latest(&AT_PATH, &args));
     if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("file \"{path}\""))) }
-}
-
-impl State<'_> {
-    /// When the head was written.
-    pub fn updated_at(&self) -> Option<Timestamp> {
-        self.head.as_ref().map(|head| head.value("updated_at"))
-    }
 }

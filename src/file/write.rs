@@ -40,7 +40,9 @@ pub fn write(db: &Db, write: Write, head: Option<&Row>, new: &NewVersion) -> Res
             Some(written) => Ok(written),
             None => update(db, new),
         },
-        _ => change_place(db, new),
+        // A deletion takes no path that another file may have.
+        (Write::Delete, _) => change_place(db, new),
+        _ => db.undo_on_duplicate("project_file_heads_live_path", || change_place(db, new)).unwrap_or(Ok(false)),
     }
 }
 
@@ -92,7 +94,7 @@ fn update(db: &Db, new: &NewVersion) -> Result<bool, Error> {
 }
 
 /// Saves a version that changes whether or where a file lives: deletes, revives or moves it. Does nothing if its head
-/// has changed or the path is taken.
+/// has changed; fails if the path is taken.
 fn change_place(db: &Db, new: &NewVersion) -> Result<bool, Error> {
     static CHANGE_PLACE: Statement = Statement::new(head_then_version!(
         "UPDATE {s}.project_file_heads
@@ -103,8 +105,7 @@ fn change_place(db: &Db, new: &NewVersion) -> Result<bool, Error> {
             AND base_version IS NOT DISTINCT FROM :base_before
          RETURNING version"
     ));
-    let write = || is_written(&db.run(&CHANGE_PLACE, &parameters(new)), new);
-    db.undo_on_duplicate("project_file_heads_live_path", write).unwrap_or(Ok(false))
+    is_written(&db.run(&CHANGE_PLACE, &parameters(new)), new)
 }
 
 /// Whether the head was still as expected. If it was, there is a version as well, unless a trigger has suppressed it.

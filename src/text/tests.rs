@@ -144,15 +144,22 @@ fn real_edits_merge_as_in_git() {
 }
 
 fn applies(folder: &Folder, old: Option<Side>, new: Option<Side>) {
+    applies_as(folder, old, new, &unified_diff(old, new, usize::MAX).expect("no limit"));
+    for context in [1, 3, 20] {
+        applies_as(folder, old, new, &diff_or_replace(old, new, context, 0).text);
+        applies_as(folder, old, new, &diff_or_replace(old, new, context, usize::MAX).text);
+    }
+}
+
+fn applies_as(folder: &Folder, old: Option<Side>, new: Option<Side>, diff: &str) {
     let tree = folder.0.join("tree");
     let _ = std::fs::remove_dir_all(&tree);
     std::fs::create_dir_all(&tree).expect("a folder can be made");
     if let Some(old) = old {
         folder.write(&format!("tree/{}", old.path), old.content);
     }
-    let diff = unified_diff(old, new, usize::MAX).expect("no limit");
     if !diff.is_empty() {
-        folder.write("diff", &diff);
+        folder.write("diff", diff);
         let output = Command::new("git")
             .args(["apply", "--whitespace=nowarn", "../diff"])
             .current_dir(&tree)
@@ -234,7 +241,7 @@ fn long_equal_ends_change_no_result() {
                 [&Edits::new(), &ours, &theirs].map(|edits| format!("{before}{}{after}", edited(&lines, edits, false)));
             merges_as_git_does(&folder, &base, &ours, &theirs);
             let (hunks_of_git, count) = diff_of_git(&folder, &ours, &theirs);
-            prop_assert_eq!(hunks(&ours, &theirs, usize::MAX), Ok(hunks_of_git));
+            prop_assert_eq!(hunks(&ours, &theirs, 3, usize::MAX).map(|hunks| hunks.text), Ok(hunks_of_git));
             let LineCount { added, removed, is_exact } = count_lines(&ours, &theirs, usize::MAX);
             prop_assert_eq!(((added, removed), is_exact), (count, true));
             Ok(())
@@ -248,8 +255,21 @@ fn hunks_have_headings() {
     for heading in ["fn main() {", "_x \t", "$\x0b", "Ä", "1", " x", &"long ".repeat(30)] {
         let lines = |middle: &str| format!("{heading}\n1\n2\n3\n4\n{middle}\n5\n");
         let (old, new) = (lines("-"), lines("+"));
-        assert_eq!(hunks(&old, &new, usize::MAX), Ok(diff_of_git(&folder, &old, &new).0));
+        let hunks = hunks(&old, &new, 3, usize::MAX).map(|hunks| hunks.text);
+        assert_eq!(hunks, Ok(diff_of_git(&folder, &old, &new).0));
     }
+}
+
+#[test]
+fn a_replacing_hunk_has_equal_lines_around_it() {
+    let diff = |old: &str, new: &str, context| replacing_hunk(old, new, context).text;
+    assert_eq!(diff("1\n2\n3\na\nb\n4\n5", "1\n2\n3\nB\n4\n5", 1), "@@ -3,4 +3,3 @@\n 3\n-a\n-b\n+B\n 4\n");
+    assert_eq!(diff("", "a", 3), "@@ -0,0 +1,1 @@\n+a\n\\ No newline at end of file\n");
+    assert_eq!(diff("1\n2\n", "1\nx\n2\n", 0), "@@ -1,0 +2,1 @@\n+x\n");
+    let tail = "@@ -2,1 +2,1 @@\n-2\n\\ No newline at end of file\n+2\n";
+    assert_eq!(diff("1\n2", "1\n2\n", 0), tail);
+    let LineCount { added, removed, is_exact } = replacing_hunk("a\nb\n", "c\n", 3).lines;
+    assert_eq!((added, removed, is_exact), (1, 2, false));
 }
 
 fn numbers(range: std::ops::Range<usize>) -> String {

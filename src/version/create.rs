@@ -6,16 +6,18 @@ use pgrx::{Uuid, pg_sys};
 use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
 use super::semver::{ChangeType, Number};
+use super::snapshot::{self, Snapshot};
 use crate::args;
-use crate::backend::{Answer, Call, Db, Statement};
+use crate::backend::{Answer, Call, Db, Statement, Timestamp};
 use crate::builds::{self, Build, Ended, id_argument};
 use crate::caller::Role;
 use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::input;
 
-/// The number of the next version, and what kind of change it is.
-fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, ChangeType), Error> {
+/// The number after the highest one that the project has ever used: every number ever given is still in the table or below
+/// one that is.
+pub fn next_number(exclusive: &Exclusive, change: ChangeType) -> Result<Option<Number>, Error> {
     // Numbers of deleted versions count: they are never used again.
     static LAST: Statement = Statement::new(
         "SELECT major_version, minor_version, patch_version
@@ -25,13 +27,12 @@ fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, C
           LIMIT 1",
     );
     let rows = exclusive.db.run(&LAST, &args! { project: exclusive.project });
-    let Some(row) = rows.first() else { return Ok((Number::FIRST, ChangeType::Major)) };
+    let Some(row) = rows.first() else { return Ok(None) };
     let last = Number {
         major: row.value("major_version"),
         minor: row.value("minor_version"),
         patch: row.value("patch_version"),
     };
-    let change = asked.unwrap_or(ChangeType::Minor);
     let next = last.next(change).ok_or_else(|| {
         let Number { major, minor, patch } = last;
         Error::Invalid(format!(
@@ -39,18 +40,27 @@ fn number(exclusive: &Exclusive, asked: Option<ChangeType>) -> Result<(Number, C
             change.name()
         ))
     })?;
-    Ok((next, change))
+    Ok(Some(next))
 }
 
-/// Snapshot of the project's current version; 0 if it has none.
-fn parent_snapshot(db: &Db, project: Uuid) -> i32 {
+/// When the version is created: later than every other one, even if the clock was set back, because this is their order.
+fn created_at(exclusive: &Exclusive) -> Timestamp {
+    static NEWEST: Statement =
+        Statement::new("SELECT max(created_at) AS created_at FROM {s}.project_versions WHERE project_id = :project");
+    let rows = exclusive.db.run(&NEWEST, &args! { project: exclusive.project });
+    let newest: Option<Timestamp> = rows.one().get("created_at");
+    newest.map_or(exclusive.now, |newest| exclusive.now.max(Timestamp(newest.0 + 1)))
+}
+
+/// The snapshot of the project's current version; an empty one if it has none.
+fn parent_snapshot(db: &Db, project: Uuid) -> Snapshot {
     static PARENT: Statement = Statement::new(
-        "SELECT v.snapshot_seq
+        "SELECT v.snapshot_seq, v.snapshot_listed
            FROM {s}.projects p
            JOIN {s}.project_versions v ON v.project_id = p.id AND v.version_id = p.current_version_id
           WHERE p.id = :project",
     );
-    db.run(&PARENT, &args! { project }).first().map_or(0, |row| row.value("snapshot_seq"))
+    db.run(&PARENT, &args! { project }).first().map_or(Snapshot::EMPTY, |row| Snapshot::of(&row))
 }
 
 fn insert(
@@ -58,13 +68,13 @@ fn insert(
     build: &Build,
     result: &BuildResult,
     (number, change): (Number, ChangeType),
-    stats: Stats,
+    (snapshot, stats): (Snapshot, Stats),
 ) -> Answer {
     static INSERT: Statement = Statement::new(
         "INSERT INTO {s}.project_versions AS v
                 (project_id, version_id, user_id, prompt, framework, parent_version_id, status,
                  change_type, change_type_defaulted, major_version, minor_version, patch_version,
-                 files_changed, lines_added, lines_removed, snapshot_seq, created_at, updated_at,
+                 files_changed, lines_added, lines_removed, snapshot_seq, snapshot_listed, created_at, updated_at,
                  ai_session_id, ai_session_created_at, ai_session_last_used_at,
                  enhanced_prompt, prompt_metadata, base_version_id, needs_rebuild, preview_url, artifact_url,
                  artifact_size, artifact_checksum, output_size_bytes, build_duration_ms, install_duration_ms,
@@ -74,7 +84,7 @@ fn insert(
                  git_commit_sha, git_tag, user_comment)
          SELECT :project, :version_id, :user, :prompt, :framework, :parent, 'deployed',
                 :change_type, :is_default, :major, :minor, :patch,
-                :files, :added, :removed, :snapshot_seq, :now, :now,
+                :files, :added, :removed, :snapshot_seq, :snapshot_listed, :at, :at,
                 s.session_id, s.started_at, s.last_used_at,
                 r.enhanced_prompt, r.prompt_metadata, r.base_version_id, coalesce(r.needs_rebuild, false),
                 r.preview_url, r.artifact_url,
@@ -94,7 +104,7 @@ fn insert(
                 classification_reasoning text, from_recommendation_id text, git_commit_sha text, git_tag text,
                 user_comment text)
            LEFT JOIN LATERAL (
-                SELECT a.session_id, a.started_at, max(coalesce(a.ended_at, :now)) OVER () AS last_used_at
+                SELECT a.session_id, a.started_at, max(coalesce(a.ended_at, :at)) OVER () AS last_used_at
                   FROM {s}.project_ai_time_sessions a
                  WHERE a.project_id = :project AND a.build_id = :build_id
                  ORDER BY a.started_at, a.session_id
@@ -117,8 +127,9 @@ fn insert(
         files: stats.files,
         added: stats.added,
         removed: stats.removed,
-        snapshot_seq: exclusive.snapshot_seq,
-        now: exclusive.now,
+        snapshot_seq: snapshot.seq,
+        snapshot_listed: snapshot.is_listed,
+        at: created_at(exclusive),
         result: json.as_str(),
         build_id: build.build_id.as_str(),
     };
@@ -136,8 +147,7 @@ fn succeed(
     );
     static PROJECT: Statement = Statement::new(
         "UPDATE {s}.projects
-            SET build_status = 'deployed', current_version_id = :version_id, last_build_completed = :now,
-                snapshot_seq = snapshot_seq + 1, updated_at = :now
+            SET build_status = 'deployed', current_version_id = :version_id, last_build_completed = :now, updated_at = :now
           WHERE id = :project",
     );
     let (db, project) = (exclusive.db, exclusive.project);
@@ -152,36 +162,55 @@ fn succeed(
         _ => return Err(build.ended(project)),
     }
     exclusive.refuse_unseen_saves()?;
-    let number = number(exclusive, result.change_type)?;
-    let stats = line_stats::since(db, project, parent_snapshot(db, project), &mut compared)?;
+    let cut = snapshot::of_build(db, project, build_id);
+    let compare = (parent_snapshot(db, project), cut.unwrap_or(Snapshot::NOW));
+    let stats = line_stats::between(db, project, compare, &mut compared)?;
     stats.notice();
-    let version = insert(exclusive, &build, result, number, stats);
+    let asked = result.change_type.unwrap_or(ChangeType::Minor);
+    let number = match next_number(exclusive, asked)? {
+        Some(number) => (number, asked),
+        None => (Number::FIRST, ChangeType::Major),
+    };
+    let snapshot = cut.unwrap_or_else(|| snapshot::cut(exclusive));
+    let version = insert(exclusive, &build, result, number, (snapshot, stats));
     let durations = Some([result.build_duration_ms, result.install_duration_ms, result.deploy_duration_ms]);
     builds::end(exclusive, build_id, &Ended { status: "deployed", error: None, durations });
     db.run(&PROJECT, &args! { project, version_id: build.version_id.as_str(), now: exclusive.now });
     Ok(version)
 }
 
-/// See the COMMENT in `sql/versions.sql`.
+/// See the COMMENT in `sql/versions.sql`. Version 0.1.0 of the schema declares it with this symbol.
 #[pg_extern(sql = false)]
 fn create_version_on_success(
     project: Option<Uuid>,
     build_id: Option<&str>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
+    create(project, build_id, fcinfo)
+}
+
+/// The same. An older library does not have this symbol: it would not know of cuts.
+#[pg_extern(sql = false)]
+fn create_version_from_cut(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
+    create(project, build_id, fcinfo)
+}
+
+fn create(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
         let json = input::required(call.jsonb_argument(2), "p_result")?;
-        let result = result::parse(json.as_str().ok_or(Error::Internal)?).map_err(Error::Invalid)?;
+        let result = result::parse(json.as_str().ok_or(Error::Internal)?, "p_result").map_err(Error::Invalid)?;
         // Most of the comparison is done before savers have to wait for it.
         let compare = |db: &Db| {
             let mut compared = Compared::default();
-            line_stats::since(db, project, parent_snapshot(db, project), &mut compared)?;
+            let cut = snapshot::of_build(db, project, &build_id);
+            let snapshots = (parent_snapshot(db, project), cut.unwrap_or(Snapshot::NOW));
+            line_stats::between(db, project, snapshots, &mut compared)?;
             Ok(compared)
         };
         Exclusive::run_prepared(call, project, Role::Editor, compare, |exclusive, compared| {
-            succeed(exclusive, &build_id, &result, compared)
+            succeed(exclusive, &build_id, &result.values, compared)
         })
     })
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use pgrx::Uuid;
 
-use crate::args;
-use crate::backend::{self, Db, Statement};
+use super::changes::{self, LiveFile};
+use super::snapshot::Snapshot;
+use crate::backend::{self, Db};
 use crate::content;
 use crate::error::Error;
 use crate::settings::MAX_COMPARED_LINES;
@@ -34,45 +35,38 @@ impl Stats {
     }
 }
 
-/// Results of earlier comparisons: lines added and removed between two versions of a file.
-#[derive(Default)]
-pub struct Compared(HashMap<(Uuid, i32, i32), LineCount>);
+/// A file and its version.
+type Key = (Uuid, i32);
 
-/// Compares the current files with those at snapshot `parent` (0: no files). Whatever is in `compared` is not compared
-/// again, so that calling this before the project is locked leaves little to do afterwards.
-pub fn since(db: &Db, project: Uuid, parent: i32, compared: &mut Compared) -> Result<Stats, Error> {
-    // A changed file has a head stamped after the parent; its old state is its newest version before that.
-    static CHANGED: Statement = Statement::new(
-        "SELECT h.file_id, h.version AS new_version, coalesce(o.version, 0) AS old_version,
-                n.is_deleted AND coalesce(o.is_deleted, true) AS never_there,
-                n.content_hash IS DISTINCT FROM o.content_hash AS differs
-           FROM {s}.project_file_heads h
-           JOIN {s}.project_file_versions n
-             ON n.project_id = h.project_id AND n.file_id = h.file_id AND n.version = h.version
-           LEFT JOIN LATERAL (
-                SELECT v.version, v.is_deleted, v.content_hash, v.file_path, v.file_type
-                  FROM {s}.project_file_versions v
-                 WHERE v.project_id = h.project_id AND v.file_id = h.file_id AND v.snapshot_seq <= :parent
-                 ORDER BY v.version DESC
-                 LIMIT 1) o ON true
-          WHERE h.project_id = :project AND h.snapshot_seq > :parent
-            AND (n.content_hash, n.file_path, n.file_type) IS DISTINCT FROM (o.content_hash, o.file_path, o.file_type)",
-    );
+/// Results of earlier comparisons.
+#[derive(Default)]
+pub struct Compared(HashMap<(Option<Key>, Option<Key>), LineCount>);
+
+/// Compares two snapshots. Whatever is in `compared` is not compared again, so that calling this before the project is
+/// locked leaves little to do afterwards.
+pub fn between(
+    db: &Db,
+    project: Uuid,
+    (from, to): (Snapshot, Snapshot),
+    compared: &mut Compared,
+) -> Result<Stats, Error> {
     let _now = backend::FreshSnapshot::take();
     let mut stats = Stats::default();
-    for row in db.run(&CHANGED, &args! { project, parent }).iter().filter(|row| !row.value::<bool>("never_there")) {
+    for change in changes::by_path(changes::changed(db, project, from, to)?) {
         stats.files += 1;
-        if !row.value::<bool>("differs") {
+        let (old, new) = change.sides();
+        if old.map(|file| file.hash) == new.map(|file| file.hash) {
             continue;
         }
-        let key @ (file_id, old, new) = (row.value("file_id"), row.value("old_version"), row.value("new_version"));
+        let of = |file: &LiveFile| (file.file_id, file.version);
+        let key = (old.map(of), new.map(of));
         let lines = match compared.0.get(&key) {
             Some(lines) => *lines,
             None => {
                 backend::check_for_interrupts();
                 let limit = MAX_COMPARED_LINES.get() as usize;
                 let lines = backend::in_own_memory(|| {
-                    let [old, new] = [text_of(db, project, file_id, old)?, text_of(db, project, file_id, new)?];
+                    let [old, new] = [text_of(db, project, old)?, text_of(db, project, new)?];
                     Ok(text::count_lines(&old, &new, limit))
                 })?;
                 compared.0.insert(key, lines);
@@ -86,8 +80,9 @@ pub fn since(db: &Db, project: Uuid, parent: i32, compared: &mut Compared) -> Re
     Ok(stats)
 }
 
-/// Text of a version; empty for version 0 (none) and for deletions.
-fn text_of(db: &Db, project: Uuid, file_id: Uuid, version: i32) -> Result<String, Error> {
-    let Some(row) = content::version_row(db, project, file_id, version)? else { return Ok(String::new()) };
+/// The text of a file; empty where there is none.
+pub fn text_of(db: &Db, project: Uuid, file: Option<&LiveFile>) -> Result<String, Error> {
+    let Some(file) = file else { return Ok(String::new()) };
+    let row = content::version_row(db, project, file.file_id, file.version)?.ok_or(Error::Internal)?;
     Ok(content::read_text(db, project, &row)?.unwrap_or_default())
 }

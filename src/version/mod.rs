@@ -1,7 +1,17 @@
-//! Project versions: numbering, what a build reports about a version, creating one, and its files.
+//! Project versions: numbering, what is known about a version, creating one, changing what is said about it, listing,
+//! comparing and restoring.
 
+mod changes;
 mod create;
+mod cut;
+mod diff;
 mod files;
+mod history;
+mod lifecycle;
 mod line_stats;
+mod metadata;
+mod restore;
 mod result;
 pub mod semver;
+mod snapshot;
+mod state;

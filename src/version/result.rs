@@ -1,4 +1,5 @@
-//! What a build worker reports about a finished build: the JSON argument of `create_version_on_success`.
+//! What is known about a version besides its files: the JSON argument of `create_version_on_success`, which a build worker
+//! reports, and of `update_version_metadata`.
 
 use std::collections::BTreeMap;
 
@@ -56,19 +57,57 @@ pub enum BreakingRisk {
     High,
 }
 
-/// Reads and checks a result, given as the text of a `jsonb`. The error names all unknown keys, or the first key with
-/// an invalid value.
-pub fn parse(json: &str) -> Result<BuildResult, String> {
+/// A checked argument.
+#[derive(Debug)]
+pub struct Parsed {
+    pub values: BuildResult,
+    /// The keys that were given, some of them perhaps as null.
+    given: Vec<String>,
+}
+
+/// Columns that cannot be NULL.
+const NEVER_NULL: [&str; 3] = ["auto_classified", "change_type", "needs_rebuild"];
+
+impl Parsed {
+    /// The values of the keys that were given, as the text of a JSON object.
+    pub fn given(&self) -> String {
+        let all = serde_json::to_string(&self.values).expect("strings, numbers and JSON");
+        let all: BTreeMap<&str, &RawValue> = serde_json::from_str(&all).expect("written a moment ago");
+        let given: BTreeMap<&str, &RawValue> = all.into_iter().filter(|(key, _)| self.is_given(key)).collect();
+        serde_json::to_string(&given).expect("keys and their JSON")
+    }
+
+    /// The error if a key is null whose column cannot be.
+    pub fn refuse_nulls(&self, argument: &str) -> Result<(), String> {
+        let is_null = [
+            self.values.auto_classified.is_none(),
+            self.values.change_type.is_none(),
+            self.values.needs_rebuild.is_none(),
+        ];
+        match NEVER_NULL.iter().zip(is_null).find(|(key, is_null)| *is_null && self.is_given(key)) {
+            Some((key, _)) => Err(format!("{argument} key \"{key}\" must not be null")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_given(&self, key: &str) -> bool {
+        self.given.iter().any(|given| given == key)
+    }
+}
+
+/// Reads and checks an argument of this name, given as the text of a `jsonb`. The error names all unknown keys, or the
+/// first key with an invalid value.
+pub fn parse(json: &str, argument: &str) -> Result<Parsed, String> {
     let keys: BTreeMap<String, &RawValue> =
-        serde_json::from_str(json).map_err(|_| "p_result must be a JSON object".to_owned())?;
-    name_bad_keys(&keys)?;
-    let mut result: BuildResult = serde_json::from_str(json).map_err(|e| format!("p_result: {}", plain(&e)))?;
-    check(&mut result)?;
-    Ok(result)
+        serde_json::from_str(json).map_err(|_| format!("{argument} must be a JSON object"))?;
+    name_bad_keys(&keys, argument)?;
+    let mut values: BuildResult = serde_json::from_str(json).map_err(|e| format!("{argument}: {}", plain(&e)))?;
+    check(&mut values).map_err(|problem| format!("{argument} {problem}"))?;
+    Ok(Parsed { values, given: keys.into_keys().collect() })
 }
 
 /// serde stops at the first error and does not tell where a wrong type is, so each key is tried separately.
-fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
+fn name_bad_keys(keys: &BTreeMap<String, &RawValue>, argument: &str) -> Result<(), String> {
     let mut unknown = Vec::new();
     for (key, value) in keys {
         let alone = serde_json::to_string(&BTreeMap::from([(key, value)])).expect("a key and its JSON");
@@ -77,14 +116,14 @@ fn name_bad_keys(keys: &BTreeMap<String, &RawValue>) -> Result<(), String> {
             if error.starts_with("unknown field") {
                 unknown.push(format!("\"{}\"", crate::input::abridged(key)));
             } else {
-                return Err(format!("p_result key \"{key}\": {}", crate::input::abridged(&error)));
+                return Err(format!("{argument} key \"{key}\": {}", crate::input::abridged(&error)));
             }
         }
     }
     match unknown.len() {
         0 => Ok(()),
-        1 => Err(format!("p_result has an unknown key: {}", unknown[0])),
-        _ => Err(format!("p_result has unknown keys: {}", unknown.join(", "))),
+        1 => Err(format!("{argument} has an unknown key: {}", unknown[0])),
+        _ => Err(format!("{argument} has unknown keys: {}", unknown.join(", "))),
     }
 }
 
@@ -112,9 +151,7 @@ fn check(r: &mut BuildResult) -> Result<(), String> {
     ];
     for (key, value) in lines {
         if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_LINE_BYTES || v.chars().any(char::is_control)) {
-            return Err(format!(
-                "p_result key \"{key}\" must have 1 to {MAX_LINE_BYTES} bytes and no control characters"
-            ));
+            return Err(format!("key \"{key}\" must have 1 to {MAX_LINE_BYTES} bytes and no control characters"));
         }
     }
     let prose = [
@@ -125,7 +162,7 @@ fn check(r: &mut BuildResult) -> Result<(), String> {
     ];
     for (key, value) in prose {
         if value.as_ref().is_some_and(|v| v.len() > MAX_PROSE_BYTES) {
-            return Err(format!("p_result key \"{key}\" must have at most {MAX_PROSE_BYTES} bytes"));
+            return Err(format!("key \"{key}\" must have at most {MAX_PROSE_BYTES} bytes"));
         }
     }
     let amounts = [
@@ -137,14 +174,14 @@ fn check(r: &mut BuildResult) -> Result<(), String> {
     ];
     for (key, value, most) in amounts {
         if value.is_some_and(|n| !(0..=most).contains(&n)) {
-            return Err(format!("p_result key \"{key}\" must be from 0 to {most}"));
+            return Err(format!("key \"{key}\" must be from 0 to {most}"));
         }
     }
     if r.classification_confidence.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
-        return Err("p_result key \"classification_confidence\" must be from 0 to 1".into());
+        return Err("key \"classification_confidence\" must be from 0 to 1".into());
     }
     if r.prerelease.as_ref().is_some_and(|p| p.len() > 100 || !semver::is_prerelease(p)) {
-        return Err("p_result key \"prerelease\" must be a SemVer prerelease label like beta.1".into());
+        return Err("key \"prerelease\" must be a SemVer prerelease label like beta.1".into());
     }
     lower_hex(&mut r.artifact_checksum, "artifact_checksum", 64..=64)?;
     lower_hex(&mut r.git_commit_sha, "git_commit_sha", 7..=64)
@@ -155,7 +192,7 @@ fn lower_hex(value: &mut Option<String>, key: &str, digits: std::ops::RangeInclu
     if !digits.contains(&text.len()) || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         let (least, most) = digits.into_inner();
         let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
-        return Err(format!("p_result key \"{key}\" must have {count} hexadecimal digits"));
+        return Err(format!("key \"{key}\" must have {count} hexadecimal digits"));
     }
     text.make_ascii_lowercase();
     Ok(())
@@ -168,7 +205,7 @@ mod tests {
     use super::BuildResult;
 
     fn parse(value: Json) -> Result<BuildResult, String> {
-        super::parse(&value.to_string())
+        super::parse(&value.to_string(), "p_result").map(|parsed| parsed.values)
     }
 
     #[test]
@@ -215,10 +252,10 @@ mod tests {
     #[test]
     fn json_is_kept_to_the_letter() {
         let text = r#"{"ai_json": [1e400, 12345678901234567890123.450, [[[[]]]]]}"#;
-        let kept = super::parse(text).unwrap().ai_json.unwrap();
+        let kept = super::parse(text, "p_result").unwrap().values.ai_json.unwrap();
         assert_eq!(kept.get(), "[1e400, 12345678901234567890123.450, [[[[]]]]]");
         let deep = format!("{{\"ai_json\": {}{}}}", "[".repeat(10_000), "]".repeat(10_000));
-        assert!(super::parse(&deep).is_ok());
+        assert!(super::parse(&deep, "p_result").is_ok());
     }
 
     #[test]
@@ -238,5 +275,18 @@ mod tests {
     fn limits_are_inclusive() {
         assert!(parse(json!({"artifact_size": 2_147_483_648u32, "classification_confidence": 1})).is_ok());
         assert!(parse(json!({"artifact_size": 0, "classification_confidence": 0})).is_ok());
+    }
+
+    #[test]
+    fn keys_that_were_not_given_are_told_from_nulls() {
+        let parsed = |json: Json| super::parse(&json.to_string(), "p_metadata").unwrap();
+        let some = parsed(json!({"version_name": null, "artifact_checksum": "AB".repeat(32), "ai_json": [1]}));
+        let given: Json = serde_json::from_str(&some.given()).unwrap();
+        assert_eq!(given, json!({"version_name": null, "artifact_checksum": "ab".repeat(32), "ai_json": [1]}));
+        assert_eq!(some.refuse_nulls("p_metadata"), Ok(()));
+        for key in super::NEVER_NULL {
+            let error = parsed(json!({ key: null })).refuse_nulls("p_metadata").unwrap_err();
+            assert_eq!(error, format!("p_metadata key \"{key}\" must not be null"));
+        }
     }
 }

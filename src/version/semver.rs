@@ -13,6 +13,10 @@ pub enum ChangeType {
 }
 
 impl ChangeType {
+    pub fn parse(name: &str) -> Option<ChangeType> {
+        [ChangeType::Patch, ChangeType::Minor, ChangeType::Major].into_iter().find(|change| change.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             ChangeType::Patch => "patch",

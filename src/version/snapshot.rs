@@ -1,0 +1,106 @@
+//! Snapshots: the files of a project as they were when a version or a build was cut.
+//!
+//! Every file version is stamped with the number of the snapshot that it will be part of. A snapshot ends by listing the
+//! files that changed since the last one, and incrementing that number. So its cost depends on what has changed, and
+//! reading it takes one look-up per file, whatever was saved later.
+
+use pgrx::Uuid;
+
+use crate::args;
+use crate::backend::{Db, Row, Statement};
+use crate::error::{Error, VersionState};
+use crate::exclusive::Exclusive;
+
+/// A state of all files of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Files are as of their newest version with no greater stamp.
+    pub seq: i32,
+    /// Whether the files are listed in `project_file_snapshots`.
+    pub is_listed: bool,
+}
+
+impl Snapshot {
+    /// Before the first file.
+    pub const EMPTY: Snapshot = Snapshot { seq: 0, is_listed: true };
+    /// The files as they are now.
+    pub const NOW: Snapshot = Snapshot { seq: i32::MAX, is_listed: true };
+
+    /// The snapshot in a row of `project_versions`.
+    pub fn of(version: &Row) -> Self {
+        Snapshot { seq: version.value("snapshot_seq"), is_listed: version.value("snapshot_listed") }
+    }
+}
+
+/// SQL for the version that a file `h` (a row of `project_file_heads`) has in a snapshot, whose number and whether it is
+/// listed are the two parameters; NULL if the file is newer.
+#[macro_export]
+macro_rules! version_in_snapshot {
+    ($seq:literal, $is_listed:literal) => {
+        concat!(
+            "CASE WHEN h.snapshot_seq <= ",
+            $seq,
+            " THEN h.version
+                  WHEN ",
+            $is_listed,
+            " THEN (SELECT s.version
+                      FROM {s}.project_file_snapshots s
+                     WHERE s.project_id = h.project_id AND s.file_id = h.file_id AND s.snapshot_seq <= ",
+            $seq,
+            " ORDER BY s.snapshot_seq DESC LIMIT 1)
+                  ELSE (SELECT v.version
+                      FROM {s}.project_file_versions v
+                     WHERE v.project_id = h.project_id AND v.file_id = h.file_id AND v.snapshot_seq <= ",
+            $seq,
+            " ORDER BY v.version DESC LIMIT 1) END"
+        )
+    };
+}
+
+/// Ends the snapshot that files are saved into; returns its number. The caller has refused unseen saves.
+pub fn cut(exclusive: &Exclusive) -> Snapshot {
+    static LIST: Statement = Statement::new(
+        "INSERT INTO {s}.project_file_snapshots (project_id, file_id, snapshot_seq, version)
+         SELECT h.project_id, h.file_id, p.snapshot_seq, h.version
+           FROM {s}.projects p
+           JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.snapshot_seq > p.listed_snapshot_seq
+          WHERE p.id = :project",
+    );
+    static NEXT: Statement = Statement::new(
+        "UPDATE {s}.projects
+            SET listed_snapshot_seq = snapshot_seq, snapshot_seq = snapshot_seq + 1, updated_at = :now
+          WHERE id = :project",
+    );
+    let project = exclusive.project;
+    exclusive.db.run(&LIST, &args! { project });
+    exclusive.db.run(&NEXT, &args! { project, now: exclusive.now });
+    Snapshot { seq: exclusive.snapshot_seq, is_listed: true }
+}
+
+/// The snapshot of a version, to be read with the calling statement's snapshot. PT404; PT409 if its files were pruned.
+pub fn of_version(db: &Db, project: Uuid, version_id: &str) -> Result<Snapshot, Error> {
+    static VERSION: Statement = Statement::new(
+        "SELECT snapshot_seq, snapshot_listed, pruned_at IS NOT NULL AS is_pruned
+           FROM {s}.project_versions
+          WHERE project_id = :project AND version_id = :version_id",
+    );
+    let rows = db.read(&VERSION, &args! { project, version_id });
+    let version = version_id.to_owned();
+    let row = rows.first().ok_or_else(|| Error::VersionNotFound { project, version: version.clone() })?;
+    if row.value("is_pruned") {
+        return Err(Error::VersionRefused { project, version, state: VersionState::Pruned });
+    }
+    Ok(Snapshot::of(&row))
+}
+
+/// The snapshot that a build was cut at; `None` if it was not, or does not exist.
+pub fn of_build(db: &Db, project: Uuid, build_id: &str) -> Option<Snapshot> {
+    static BUILD: Statement = Statement::new(
+        "SELECT cut_snapshot_seq
+           FROM {s}.project_build_metrics
+          WHERE project_id = :project AND build_id = :build_id",
+    );
+    let rows = db.run(&BUILD, &args! { project, build_id });
+    let seq = rows.first().and_then(|row| row.get("cut_snapshot_seq"));
+    seq.map(|seq| Snapshot { seq, is_listed: true })
+}
