@@ -62,10 +62,13 @@ CREATE TABLE @extschema@.project_versions (
 );
 CREATE UNIQUE INDEX project_versions_one_published
     ON @extschema@.project_versions (project_id) WHERE is_published;
--- For get_project_version_history: any list, and the usual one without checkpoints and deleted versions.
-CREATE INDEX project_versions_history ON @extschema@.project_versions (project_id, created_at, version_id)
-    INCLUDE (change_type, is_published, soft_deleted_at);
-CREATE INDEX project_versions_shown ON @extschema@.project_versions (project_id, created_at, version_id)
+-- For get_project_version_history: any list, and the usual one without checkpoints and deleted versions. On a hash, so that
+-- nobody looks up a version in them who knows its project and its id.
+CREATE INDEX project_versions_history ON @extschema@.project_versions
+    (pg_catalog.uuid_hash_extended(project_id, 0), created_at, version_id)
+    INCLUDE (project_id, change_type, is_published, soft_deleted_at);
+CREATE INDEX project_versions_shown ON @extschema@.project_versions
+    (pg_catalog.uuid_hash_extended(project_id, 0), created_at, version_id) INCLUDE (project_id, is_published)
     WHERE change_type <> 'patch' AND soft_deleted_at IS NULL;
 COMMENT ON TABLE @extschema@.project_versions IS
     'One row per project version, metadata included, visible the moment the version exists.';

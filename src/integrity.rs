@@ -153,12 +153,15 @@ fn content_problem(row: &Row, decoder: &mut Decoder) -> Option<(&'static str, St
     Some((problem, flaw.to_string()))
 }
 
-fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answer {
+fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Result<Answer, Error> {
     let findings = ResultSet::begin(call);
     let args = args! { project };
     let checks = CHECKS.iter().chain(all_tables.then_some(&ORPHANS));
     for check in checks {
-        db.each(check, &args, |row| findings.push(&row.columns()));
+        db.each(check, &args, |row| {
+            findings.push(&row.columns());
+            Ok(())
+        })?;
     }
 
     let mut progress = Progress::begin("file versions checked");
@@ -184,8 +187,9 @@ fn check(db: &Db, call: &Call, project: Option<Uuid>, all_tables: bool) -> Answe
             report(problem, &detail);
         }
         progress.step();
-    });
-    findings.done()
+        Ok(())
+    })?;
+    Ok(findings.done())
 }
 
 /// See the COMMENT in `sql/integrity.sql`.
@@ -201,7 +205,7 @@ fn check_project_integrity(project: Option<Uuid>, fcinfo: pg_sys::FunctionCallIn
                 if let Some(project) = project {
                     caller.check(db, project, Role::Viewer, owner)?;
                 }
-                Ok(check(db, call, project, caller.privileged))
+                check(db, call, project, caller.privileged)
             })
         })
     })

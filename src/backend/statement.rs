@@ -14,6 +14,7 @@ use super::row::Row;
 use super::session::PinnedSearchPath;
 use super::value::Value;
 use super::{Call, guard};
+use crate::error::Error;
 
 /// A statement, written once as a `static`. In its text, `{s}` stands for the extension's schema, and `:name` for the
 /// parameter of that name.
@@ -196,8 +197,13 @@ impl Db<'_> {
     }
 
     /// Runs a query with the calling statement's snapshot and passes its rows to `body` one by one, regardless of their
-    /// number. Whatever `body` fetches from a row lives until the next row.
-    pub fn each(&self, statement: &'static Statement, args: &[Arg], mut body: impl FnMut(&Row)) {
+    /// number. Whatever `body` fetches from a row lives until the next row. The first error ends it.
+    pub fn each(
+        &self,
+        statement: &'static Statement,
+        args: &[Arg],
+        mut body: impl FnMut(&Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         const BATCH: i64 = 100;
         let _memory = self.spi();
         let (plan, values) = self.plan(statement, args);
@@ -216,13 +222,14 @@ impl Db<'_> {
                     break;
                 }
                 for row in rows.iter() {
-                    memory.switch_to(|_| body(&row));
+                    memory.switch_to(|_| body(&row))?;
                     memory.reset();
                     super::check_for_interrupts();
                 }
             }
             guard::SPI_cursor_close(portal);
         }
+        Ok(())
     }
 
     fn execute(

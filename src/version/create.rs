@@ -28,11 +28,7 @@ pub fn next_number(exclusive: &Exclusive, change: ChangeType) -> Result<Option<N
     );
     let rows = exclusive.db.run(&LAST, &args! { project: exclusive.project });
     let Some(row) = rows.first() else { return Ok(None) };
-    let last = Number {
-        major: row.value("major_version"),
-        minor: row.value("minor_version"),
-        patch: row.value("patch_version"),
-    };
+    let last = Number::of(&row);
     let next = last.next(change).ok_or_else(|| {
         let Number { major, minor, patch } = last;
         Error::Invalid(format!(

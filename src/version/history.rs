@@ -3,22 +3,20 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::state::State;
+use super::semver::Number;
+use super::state::{self, State};
 use crate::args;
-use crate::backend::{Answer, Call, Db, ResultSet, Row, Statement, Timestamp, Value};
+use crate::backend::{self, Answer, Call, Db, ResultSet, Row, Statement, Timestamp, Value};
 use crate::builds::id_argument;
 use crate::caller::{Caller, Role};
 use crate::error::Error;
-use crate::{input, version_state_columns};
+use crate::input;
 
 /// Most versions of a page.
 const MAX_PAGE: i32 = 1_000;
 
-/// The columns of the result, without those that depend on the caller.
-const COLUMNS: [&str; 41] = [
-    "version_id",
-    "semver",
-    "is_current",
+/// The columns of the result that are those of the version's row.
+const COLUMNS: [&str; 38] = [
     "version_name",
     "version_description",
     "prompt",
@@ -88,40 +86,51 @@ impl Publication {
     }
 }
 
-/// A page of the versions `k` that meet a condition. The page is chosen in an index, which has all that conditions need;
-/// only its versions are read.
-macro_rules! page {
+/// The condition on `k` that the indexes of this list are made for.
+macro_rules! of_project {
+    () => {
+        "uuid_hash_extended(k.project_id, 0) = uuid_hash_extended(:project, 0) AND k.project_id = :project"
+    };
+}
+
+/// What a list has: how to find a page of it, and how to count it. An index has all that either needs.
+struct List {
+    page: Statement,
+    count: Statement,
+}
+
+/// The list of the versions `k` that meet conditions.
+macro_rules! list {
     ($($condition:literal),*) => {
-        Statement::new(concat!(
-            "SELECT v.*, coalesce(v.version_id = p.current_version_id, false) AS is_current,
-                    versioned_internal.semver(v.major_version, v.minor_version, v.patch_version, v.prerelease) AS semver,
-                    CASE WHEN :is_first THEN (
-                        SELECT count(*) FROM {s}.project_versions k WHERE k.project_id = :project", $($condition,)*
-            "       ) END AS total_count, ",
-            version_state_columns!(),
-            " FROM (SELECT k.created_at, k.version_id
-                      FROM {s}.project_versions k
-                     WHERE k.project_id = :project AND (k.created_at, k.version_id) < (:before_at, :before_id)", $($condition,)*
-            "        ORDER BY k.created_at DESC, k.version_id DESC
-                     LIMIT :limit OFFSET :offset) page
-              JOIN {s}.project_versions v ON v.project_id = :project AND v.version_id = page.version_id
-              JOIN {s}.projects p ON p.id = :project
-             ORDER BY v.created_at DESC, v.version_id DESC"
-        ))
+        List {
+            page: Statement::new(concat!(
+                "SELECT k.version_id FROM {s}.project_versions k WHERE ",
+                of_project!(),
+                $(" AND ", $condition,)*
+                " AND (k.created_at, k.version_id) < (:before_at, :before_id)
+                  ORDER BY k.created_at DESC, k.version_id DESC
+                  LIMIT :limit OFFSET :offset"
+            )),
+            count: Statement::new(concat!(
+                "SELECT count(*) AS total_count FROM {s}.project_versions k WHERE ",
+                of_project!(),
+                $(" AND ", $condition),*
+            )),
+        }
     };
 }
 
 impl Filter {
-    /// One statement for each index that can answer it: a condition that depends on a parameter could use none.
-    fn page(self) -> &'static Statement {
-        static SHOWN: Statement = page!(
-            " AND k.change_type <> 'patch' AND k.soft_deleted_at IS NULL AND NOT (k.is_published AND :unpublished)"
+    /// One list for each index that can answer it: a condition that depends on a parameter could use none.
+    fn list(self) -> &'static List {
+        static SHOWN: List =
+            list!("k.change_type <> 'patch'", "k.soft_deleted_at IS NULL", "NOT (k.is_published AND :unpublished)");
+        static ANY: List = list!(
+            "(:checkpoints OR k.change_type <> 'patch')",
+            "(:deleted OR k.soft_deleted_at IS NULL)",
+            "NOT (k.is_published AND :unpublished)"
         );
-        static ANY: Statement = page!(
-            " AND (:checkpoints OR k.change_type <> 'patch') AND (:deleted OR k.soft_deleted_at IS NULL)",
-            " AND NOT (k.is_published AND :unpublished)"
-        );
-        static PUBLISHED: Statement = page!(" AND k.is_published AND (:checkpoints OR k.change_type <> 'patch')");
+        static PUBLISHED: List = list!("k.is_published", "(:checkpoints OR k.change_type <> 'patch')");
         match self {
             Filter { state: Publication::Published, .. } => &PUBLISHED,
             Filter { checkpoints: false, deleted: false, .. } => &SHOWN,
@@ -143,26 +152,41 @@ impl Before {
     }
 
     fn version(db: &Db, project: Uuid, id: String) -> Result<Self, Error> {
-        static AT: Statement = Statement::new(
-            "SELECT created_at FROM {s}.project_versions WHERE project_id = :project AND version_id = :id",
-        );
-        let rows = db.read(&AT, &args! { project, id: id.as_str() });
-        let row = rows.first().ok_or_else(|| Error::VersionNotFound { project, version: id.clone() })?;
-        Ok(Before { at: row.value("created_at"), id })
+        let at = state::find(db, project, &id)?.value("created_at");
+        Ok(Before { at, id })
     }
 }
 
-fn columns<'r>(row: &'r Row, is_editor: bool) -> Vec<Value<'r>> {
-    let state = State::of(row);
-    let mut columns: Vec<Value> = COLUMNS.iter().map(|name| row.column(name)).collect();
-    columns.extend([
-        Value::from(state.can_preview()),
-        (is_editor && state.can_publish()).into(),
-        (is_editor && state.can_unpublish()).into(),
-        (is_editor && state.can_restore()).into(),
-        row.column("total_count"),
-    ]);
-    columns
+/// What is the same for all rows of a page.
+struct Page {
+    current_version: Option<String>,
+    is_editor: bool,
+    total_count: Option<i64>,
+}
+
+impl Page {
+    fn push(&self, rows: &ResultSet, version: &Row) {
+        let state = State::of(version);
+        let prerelease: Option<String> = version.get("prerelease");
+        let semver = Number::of(version).text(prerelease.as_deref());
+        let id: String = version.value("version_id");
+        let mut columns: Vec<Value> =
+            vec![id.as_str().into(), semver.as_str().into(), (self.current_version.as_ref() == Some(&id)).into()];
+        columns.extend(COLUMNS.iter().map(|name| version.column(name)));
+        columns.extend([
+            Value::from(state.can_preview()),
+            (self.is_editor && state.can_publish()).into(),
+            (self.is_editor && state.can_unpublish()).into(),
+            (self.is_editor && state.can_restore()).into(),
+            self.total_count.into(),
+        ]);
+        rows.push(&columns);
+    }
+}
+
+fn current_version(db: &Db, project: Uuid) -> Option<String> {
+    static CURRENT: Statement = Statement::new("SELECT current_version_id FROM {s}.projects WHERE id = :project");
+    db.read(&CURRENT, &args! { project }).first().and_then(|row| row.get("current_version_id"))
 }
 
 /// See the COMMENT in `sql/versions.sql`.
@@ -200,11 +224,20 @@ fn get_project_version_history(
                 unpublished: filter.state == Publication::Unpublished,
                 before_at: before.at,
                 before_id: before.id.as_str(),
-                is_first,
+            };
+            let list = filter.list();
+            let page = Page {
+                current_version: current_version(db, project),
+                is_editor: role >= Role::Editor,
+                total_count: is_first.then(|| db.read(&list.count, &args).one().value("total_count")),
             };
             let rows = ResultSet::begin(call);
-            for row in db.read(filter.page(), &args).iter() {
-                rows.push(&columns(&row, role >= Role::Editor));
+            for key in db.read(&list.page, &args).iter() {
+                let id: String = key.value("version_id");
+                backend::in_own_memory(|| {
+                    page.push(&rows, &state::find(db, project, &id)?);
+                    Ok(())
+                })?;
             }
             Ok(rows.done())
         })

@@ -3,14 +3,15 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::state::State;
+use super::snapshot::Snapshot;
+use super::state::{self, State};
 use crate::args;
-use crate::backend::{Answer, Call, Statement};
+use crate::backend::{Answer, Call, FreshSnapshot, Statement};
 use crate::builds::id_argument;
 use crate::caller::Role;
 use crate::error::{Error, VersionState};
 use crate::exclusive::Exclusive;
-use crate::{input, version_state_columns};
+use crate::input;
 
 const MAX_COMMENT_BYTES: usize = 1024 * 1024;
 
@@ -19,20 +20,15 @@ pub struct Version<'a> {
     pub exclusive: &'a Exclusive<'a>,
     pub id: &'a str,
     pub state: State,
+    pub snapshot: Snapshot,
 }
 
 impl<'a> Version<'a> {
     /// PT404 if there is none with that id.
     pub fn find(exclusive: &'a Exclusive, id: &'a str) -> Result<Self, Error> {
-        static STATE: Statement = Statement::new(concat!(
-            "SELECT ",
-            version_state_columns!(),
-            " FROM {s}.project_versions v WHERE v.project_id = :project AND v.version_id = :id",
-        ));
-        let project = exclusive.project;
-        let rows = exclusive.db.run(&STATE, &args! { project, id });
-        let row = rows.first().ok_or_else(|| Error::VersionNotFound { project, version: id.to_owned() })?;
-        Ok(Version { exclusive, id, state: State::of(&row) })
+        let _now = FreshSnapshot::take();
+        let row = state::find(exclusive.db, exclusive.project, id)?;
+        Ok(Version { exclusive, id, state: State::of(&row), snapshot: Snapshot::of(&row) })
     }
 
     /// The error that says what state is in the way.
@@ -94,7 +90,8 @@ impl<'a> Version<'a> {
                 SET updated_at = :now,
                     current_version_id = (SELECT v.version_id
                                             FROM {s}.project_versions v
-                                           WHERE v.project_id = :project AND v.soft_deleted_at IS NULL
+                                           WHERE uuid_hash_extended(v.project_id, 0) = uuid_hash_extended(:project, 0)
+                                             AND v.project_id = :project AND v.soft_deleted_at IS NULL
                                              AND v.status = 'deployed'
                                            ORDER BY v.created_at DESC, v.version_id DESC
                                            LIMIT 1)

@@ -6,7 +6,7 @@ use pgrx::{Uuid, pg_sys};
 use super::changes::{self, Changed, LiveFile};
 use super::lifecycle::Version;
 use super::line_stats::text_of;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::Snapshot;
 use crate::args;
 use crate::backend::{self, Answer, Call, FreshSnapshot, ResultSet, Statement};
 use crate::builds::id_argument;
@@ -135,12 +135,8 @@ fn restore_project_version(
             exclusive.refuse_unseen_saves()?;
             let version = Version::find(exclusive, &id)?;
             version.state.restore().map_err(|state| version.refused(state))?;
-            let snapshot = {
-                let _now = FreshSnapshot::take();
-                snapshot::of_version(exclusive.db, project, &id)?
-            };
             let rows = ResultSet::begin(call);
-            for Restored { path, from_path, step, version } in restore_all(exclusive, snapshot, dry_run)? {
+            for Restored { path, from_path, step, version } in restore_all(exclusive, version.snapshot, dry_run)? {
                 let [path, from_path] = [Some(path.as_str()), from_path.as_deref()];
                 rows.push(&[path.into(), from_path.into(), step.name().into(), version.into()]);
             }

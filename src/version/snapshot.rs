@@ -6,6 +6,7 @@
 
 use pgrx::Uuid;
 
+use super::state::{self, State};
 use crate::args;
 use crate::backend::{Db, Row, Statement};
 use crate::error::{Error, VersionState};
@@ -77,18 +78,11 @@ pub fn cut(exclusive: &Exclusive) -> Snapshot {
     Snapshot { seq: exclusive.snapshot_seq, is_listed: true }
 }
 
-/// The snapshot of a version, to be read with the calling statement's snapshot. PT404; PT409 if its files were pruned.
+/// The snapshot of a version, found with the active snapshot of the database. PT404; PT409 if its files were pruned.
 pub fn of_version(db: &Db, project: Uuid, version_id: &str) -> Result<Snapshot, Error> {
-    static VERSION: Statement = Statement::new(
-        "SELECT snapshot_seq, snapshot_listed, pruned_at IS NOT NULL AS is_pruned
-           FROM {s}.project_versions
-          WHERE project_id = :project AND version_id = :version_id",
-    );
-    let rows = db.read(&VERSION, &args! { project, version_id });
-    let version = version_id.to_owned();
-    let row = rows.first().ok_or_else(|| Error::VersionNotFound { project, version: version.clone() })?;
-    if row.value("is_pruned") {
-        return Err(Error::VersionRefused { project, version, state: VersionState::Pruned });
+    let row = state::find(db, project, version_id)?;
+    if State::of(&row).is_pruned {
+        return Err(Error::VersionRefused { project, version: version_id.to_owned(), state: VersionState::Pruned });
     }
     Ok(Snapshot::of(&row))
 }

@@ -1,7 +1,23 @@
-//! What may be done with a version, by the state it is in. Knows nothing about Postgres but how to read a row.
+//! A version's row, and what may be done with a version by the state it is in.
 
-use crate::backend::Row;
-use crate::error::VersionState;
+use pgrx::Uuid;
+
+use super::semver::Number;
+use crate::args;
+use crate::backend::{Db, Lookup, Row, Timestamp};
+use crate::error::{Error, VersionState};
+
+/// The row of a version, found with the active snapshot.
+pub fn find<'d>(db: &'d Db, project: Uuid, version_id: &str) -> Result<Row<'d>, Error> {
+    static VERSION: Lookup = Lookup::new(
+        c"project_versions",
+        c"project_versions_pkey",
+        &["project_id", "version_id"],
+        "SELECT * FROM {s}.project_versions WHERE project_id = :project_id AND version_id = :version_id",
+    );
+    let row = db.look_up(&VERSION, &args! { project_id: project, version_id })?;
+    row.ok_or_else(|| Error::VersionNotFound { project, version: version_id.to_owned() })
+}
 
 /// The state of a version.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,16 +32,25 @@ pub struct State {
     pub has_preview: bool,
 }
 
-impl State {
-    /// From the row `v` of a version, selected with [`STATE_COLUMNS`](crate::version_state_columns).
+impl Number {
+    /// From the version's row.
     pub fn of(row: &Row) -> Self {
+        let [major, minor, patch] = ["major_version", "minor_version", "patch_version"].map(|name| row.value(name));
+        Number { major, minor, patch }
+    }
+}
+
+impl State {
+    /// From the version's row.
+    pub fn of(row: &Row) -> Self {
+        let is_given = |column| row.get::<String>(column).is_some();
         State {
-            is_deployed: row.value("is_deployed"),
-            is_deleted: row.value("is_deleted"),
+            is_deployed: row.value::<String>("status") == "deployed",
+            is_deleted: row.get::<Timestamp>("soft_deleted_at").is_some(),
             is_published: row.value("is_published"),
             needs_rebuild: row.value("needs_rebuild"),
-            is_pruned: row.value("is_pruned"),
-            has_preview: row.value("has_preview"),
+            is_pruned: row.get::<Timestamp>("pruned_at").is_some(),
+            has_preview: is_given("preview_url") || is_given("artifact_url"),
         }
     }
 
@@ -73,16 +98,6 @@ impl State {
     pub fn can_restore(self) -> bool {
         self.restore().is_ok()
     }
-}
-
-/// SQL for the columns that [`State::of`] reads, of a row `v` of `project_versions`.
-#[macro_export]
-macro_rules! version_state_columns {
-    () => {
-        "v.status = 'deployed' AS is_deployed, v.soft_deleted_at IS NOT NULL AS is_deleted, v.is_published,
-         v.needs_rebuild, v.pruned_at IS NOT NULL AS is_pruned,
-         v.preview_url IS NOT NULL OR v.artifact_url IS NOT NULL AS has_preview"
-    };
 }
 
 #[cfg(test)]
