@@ -1,4 +1,4 @@
--- Views for monitoring: how much space projects take, how much is saved, and who waits for whom.
+-- Views for monitoring: how much space projects take, how much is saved and built, and who waits for whom.
 
 CREATE VIEW @extschema@.project_storage WITH (security_invoker = true) AS
 SELECT h.project_id,
@@ -31,6 +31,42 @@ SELECT pg_catalog.date_trunc('hour', o.created_at, 'UTC') AS hour,
  GROUP BY 1, 2;
 COMMENT ON VIEW @extschema@.file_operation_metrics IS
     'File versions saved per hour (UTC) and project: all, first ones and those after a deletion (creates), deletions, the others (updates, moves included), average bytes of content, highest version number. Pruned versions are not counted. Row level security applies.';
+
+CREATE VIEW @extschema@.project_ai_time WITH (security_invoker = true) AS
+SELECT b.project_id,
+       b.build_id,
+       CASE b.status WHEN 'deployed' THEN b.version_id END AS version_id,
+       pg_catalog.count(s.session_id) AS sessions,
+       pg_catalog.count(s.session_id) FILTER (WHERE s.ended_at IS NULL) AS open_sessions,
+       COALESCE(pg_catalog.sum(s.duration_ms), 0)::bigint AS ai_duration_ms
+  FROM @extschema@.project_build_metrics b
+  LEFT JOIN @extschema@.project_ai_time_sessions s
+    ON s.project_id OPERATOR(pg_catalog.=) b.project_id AND s.build_id OPERATOR(pg_catalog.=) b.build_id
+ GROUP BY b.project_id, b.build_id, b.status, b.version_id;
+COMMENT ON VIEW @extschema@.project_ai_time IS
+    'AI time billed to a build: its sessions, how many of them are open, and the milliseconds of the others. version_id is NULL unless the build has become a version. Row level security applies.';
+
+CREATE VIEW @extschema@.project_build_summary WITH (security_invoker = true) AS
+SELECT (b.started_at AT TIME ZONE 'UTC')::date AS day,
+       b.project_id,
+       pg_catalog.count(*) AS builds,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'started') AS running,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'deployed') AS succeeded,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'failed') AS failed,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'abandoned') AS abandoned,
+       pg_catalog.round(pg_catalog.avg((b.status = 'deployed')::integer) FILTER (WHERE b.status <> 'started'), 4)
+           AS success_rate,
+       pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY b.total_duration_ms)
+           FILTER (WHERE b.status IN ('deployed', 'failed')) AS median_duration_ms,
+       pg_catalog.percentile_cont(0.95) WITHIN GROUP (ORDER BY b.total_duration_ms)
+           FILTER (WHERE b.status IN ('deployed', 'failed')) AS p95_duration_ms,
+       pg_catalog.sum(t.ai_duration_ms)::bigint AS ai_duration_ms
+  FROM @extschema@.project_build_metrics b
+  JOIN @extschema@.project_ai_time t
+    ON t.project_id OPERATOR(pg_catalog.=) b.project_id AND t.build_id OPERATOR(pg_catalog.=) b.build_id
+ GROUP BY 1, 2;
+COMMENT ON VIEW @extschema@.project_build_summary IS
+    'Builds started per day (UTC) and project: how many, in which states, the share of those that ended which succeeded, median and 95th percentile of the durations of those that succeeded or failed (when a build was abandoned says nothing about how long it took), AI time of all. Row level security applies.';
 
 CREATE VIEW @extschema@.versioning_locks WITH (security_invoker = true) AS
 WITH locks AS (

@@ -4,11 +4,15 @@
 -- saves lock them in that order.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-ALTER TABLE @extschema@.projects ADD COLUMN listed_snapshot_seq integer NOT NULL DEFAULT 0;
+ALTER TABLE @extschema@.projects
+    ADD COLUMN listed_snapshot_seq integer NOT NULL DEFAULT 0,
+    ADD COLUMN config_updated_at timestamptz;
 COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
     'Stamp for file versions that are saved now. Taking a snapshot, for a project version or a build, increments it.';
 COMMENT ON COLUMN @extschema@.projects.listed_snapshot_seq IS
     'The last snapshot whose files are listed in project_file_snapshots.';
+COMMENT ON COLUMN @extschema@.projects.config_updated_at IS
+    'When update_project_config last changed config; NULL: never, then created_at counts.';
 
 ALTER TABLE @extschema@.project_build_metrics
     ADD COLUMN cut_at timestamptz,
@@ -27,11 +31,18 @@ COMMENT ON COLUMN @extschema@.project_versions.snapshot_listed IS
     'Whether project_file_snapshots lists the files of the snapshot; otherwise they are found among all file versions.';
 COMMENT ON COLUMN @extschema@.project_versions.pruned_at IS
     'When prune_project_history removed files of the snapshot, which it does only for deleted versions; NULL if it did not.';
-CREATE INDEX project_versions_history ON @extschema@.project_versions (project_id, created_at, version_id)
-    INCLUDE (change_type, is_published, soft_deleted_at);
-CREATE INDEX project_versions_shown ON @extschema@.project_versions (project_id, created_at, version_id)
+
+-- For get_project_version_history: any list, and the usual one without checkpoints and deleted versions. On a hash, so that
+-- nobody looks up a version in them who knows its project and its id.
+CREATE INDEX project_versions_history ON @extschema@.project_versions
+    (pg_catalog.uuid_hash_extended(project_id, 0), created_at, version_id)
+    INCLUDE (project_id, change_type, is_published, soft_deleted_at);
+CREATE INDEX project_versions_shown ON @extschema@.project_versions
+    (pg_catalog.uuid_hash_extended(project_id, 0), created_at, version_id) INCLUDE (project_id, is_published)
     WHERE change_type <> 'patch' AND soft_deleted_at IS NULL;
 
+-- Without it, reading a snapshot would skip all later versions of each file. Its key begins with project_id for the
+-- foreign key, which lets a library that does not know the table delete a project.
 CREATE TABLE @extschema@.project_file_snapshots (
     project_id   uuid    NOT NULL REFERENCES @extschema@.projects (id) ON DELETE CASCADE,
     file_id      uuid    NOT NULL,
@@ -45,14 +56,41 @@ COMMENT ON TABLE @extschema@.project_file_snapshots IS
 ALTER TABLE @extschema@.project_file_snapshots ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_snapshots', '');
 
-CREATE FUNCTION versioned_internal.semver(p_major integer, p_minor integer, p_patch integer, p_prerelease text)
-    RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN p_major::text OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) p_minor::text
-           OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) p_patch::text
-           OPERATOR(pg_catalog.||) COALESCE('-' OPERATOR(pg_catalog.||) p_prerelease, '');
-COMMENT ON FUNCTION versioned_internal.semver(integer, integer, integer, text) IS
-    'A version''s number as text, with its prerelease if it has one; NULL if there is no number.';
+CREATE FUNCTION @extschema@.update_project_config(
+    p_project_id          uuid,
+    p_config              jsonb,
+    p_expected_updated_at timestamptz DEFAULT NULL
+) RETURNS @extschema@.projects
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
+    AS 'MODULE_PATHNAME', 'update_project_config_wrapper';
+COMMENT ON FUNCTION @extschema@.update_project_config(uuid, jsonb, timestamptz) IS
+    'Merges a JSON object into a project''s config (RFC 7396: null removes a key, objects are merged, any other value replaces); returns the project. PT409 if config_updated_at is not the expected one and the merge would change something. Errors: 22023, 42501, PT404, PT409, 40001.';
+
+CREATE FUNCTION @extschema@.get_project_state(p_project_id uuid) RETURNS TABLE (
+    project_id               uuid,
+    name                     text,
+    framework                text,
+    owner_id                 uuid,
+    role                     text,
+    config                   jsonb,
+    config_updated_at        timestamptz,
+    build_status             text,
+    running_build_id         text,
+    running_build_started_at timestamptz,
+    last_build_started       timestamptz,
+    last_build_completed     timestamptz,
+    current_version_id       text,
+    current_semver           text,
+    published_version_id     text,
+    published_semver         text,
+    published_at             timestamptz,
+    created_at               timestamptz,
+    updated_at               timestamptz
+)
+    LANGUAGE c STABLE PARALLEL RESTRICTED COST 100 ROWS 1
+    AS 'MODULE_PATHNAME', 'get_project_state_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_state(uuid) IS
+    'What a page about a project needs: name, config, the caller''s role, the running build, the current and the published version. Errors: 22023, 42501, PT404.';
 
 -- By another symbol: a session with the library of 0.1.0 would not know of cuts.
 CREATE OR REPLACE FUNCTION @extschema@.create_version_on_success(
@@ -221,6 +259,42 @@ COMMENT ON FUNCTION @extschema@.restore_project_version(uuid, text, boolean) IS
 COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
     'Removes file versions, of one file or of all, that are not current, not needed by the snapshot of any project version or active build, not among the last p_keep_last of their file and not newer than p_keep_newer_than. Snapshots of deleted project versions are kept only if those were deleted within p_keep_newer_than; one that loses files can no longer be restored. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';
 
+CREATE VIEW @extschema@.project_ai_time WITH (security_invoker = true) AS
+SELECT b.project_id,
+       b.build_id,
+       CASE b.status WHEN 'deployed' THEN b.version_id END AS version_id,
+       pg_catalog.count(s.session_id) AS sessions,
+       pg_catalog.count(s.session_id) FILTER (WHERE s.ended_at IS NULL) AS open_sessions,
+       COALESCE(pg_catalog.sum(s.duration_ms), 0)::bigint AS ai_duration_ms
+  FROM @extschema@.project_build_metrics b
+  LEFT JOIN @extschema@.project_ai_time_sessions s
+    ON s.project_id OPERATOR(pg_catalog.=) b.project_id AND s.build_id OPERATOR(pg_catalog.=) b.build_id
+ GROUP BY b.project_id, b.build_id, b.status, b.version_id;
+COMMENT ON VIEW @extschema@.project_ai_time IS
+    'AI time billed to a build: its sessions, how many of them are open, and the milliseconds of the others. version_id is NULL unless the build has become a version. Row level security applies.';
+
+CREATE VIEW @extschema@.project_build_summary WITH (security_invoker = true) AS
+SELECT (b.started_at AT TIME ZONE 'UTC')::date AS day,
+       b.project_id,
+       pg_catalog.count(*) AS builds,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'started') AS running,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'deployed') AS succeeded,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'failed') AS failed,
+       pg_catalog.count(*) FILTER (WHERE b.status = 'abandoned') AS abandoned,
+       pg_catalog.round(pg_catalog.avg((b.status = 'deployed')::integer) FILTER (WHERE b.status <> 'started'), 4)
+           AS success_rate,
+       pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY b.total_duration_ms)
+           FILTER (WHERE b.status IN ('deployed', 'failed')) AS median_duration_ms,
+       pg_catalog.percentile_cont(0.95) WITHIN GROUP (ORDER BY b.total_duration_ms)
+           FILTER (WHERE b.status IN ('deployed', 'failed')) AS p95_duration_ms,
+       pg_catalog.sum(t.ai_duration_ms)::bigint AS ai_duration_ms
+  FROM @extschema@.project_build_metrics b
+  JOIN @extschema@.project_ai_time t
+    ON t.project_id OPERATOR(pg_catalog.=) b.project_id AND t.build_id OPERATOR(pg_catalog.=) b.build_id
+ GROUP BY 1, 2;
+COMMENT ON VIEW @extschema@.project_build_summary IS
+    'Builds started per day (UTC) and project: how many, in which states, the share of those that ended which succeeded, median and 95th percentile of the durations of those that succeeded or failed (when a build was abandoned says nothing about how long it took), AI time of all. Row level security applies.';
+
 CREATE OR REPLACE VIEW versioned_internal.api WITH (security_invoker = true) AS
 SELECT a.name, a.privileges
   FROM (VALUES
@@ -289,16 +363,23 @@ SELECT a.name, a.privileges
     ('stored_content', 'EXECUTE')
   ) AS a (name, privileges);
 
-SELECT versioned_internal.settle_privileges(ARRAY[
-    'versioned_internal.semver(integer, integer, integer, text)',
-    '@extschema@.cut_project_build(uuid, text)',
-    '@extschema@.get_project_build_files(uuid, text)',
-    '@extschema@.update_version_metadata(uuid, text, jsonb)',
-    '@extschema@.publish_project_version(uuid, text, text)',
-    '@extschema@.unpublish_project_version(uuid, text)',
-    '@extschema@.delete_project_version(uuid, text)',
-    '@extschema@.undelete_project_version(uuid, text)',
-    '@extschema@.get_project_version_history(uuid, integer, integer, boolean, text, boolean, text)',
-    '@extschema@.diff_project_versions(uuid, text, text, integer)',
-    '@extschema@.restore_project_version(uuid, text, boolean)'
-]::regprocedure[], ARRAY['@extschema@.project_file_snapshots']::regclass[]);
+SELECT versioned_internal.settle_privileges(
+    ARRAY[
+        '@extschema@.update_project_config(uuid, jsonb, timestamptz)',
+        '@extschema@.get_project_state(uuid)',
+        '@extschema@.cut_project_build(uuid, text)',
+        '@extschema@.get_project_build_files(uuid, text)',
+        '@extschema@.update_version_metadata(uuid, text, jsonb)',
+        '@extschema@.publish_project_version(uuid, text, text)',
+        '@extschema@.unpublish_project_version(uuid, text)',
+        '@extschema@.delete_project_version(uuid, text)',
+        '@extschema@.undelete_project_version(uuid, text)',
+        '@extschema@.get_project_version_history(uuid, integer, integer, boolean, text, boolean, text)',
+        '@extschema@.diff_project_versions(uuid, text, text, integer)',
+        '@extschema@.restore_project_version(uuid, text, boolean)'
+    ]::regprocedure[],
+    ARRAY[
+        '@extschema@.project_file_snapshots',
+        '@extschema@.project_ai_time',
+        '@extschema@.project_build_summary'
+    ]::regclass[]);

@@ -16,6 +16,7 @@ CREATE TABLE @extschema@.projects (
     snapshot_seq         integer     NOT NULL DEFAULT 1 CHECK (snapshot_seq > 0),
     created_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at           timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    config_updated_at    timestamptz,
     listed_snapshot_seq  integer     NOT NULL DEFAULT 0,
     PRIMARY KEY (id)
 ) WITH (fillfactor = 70);
@@ -26,6 +27,8 @@ COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
     'Stamp for file versions that are saved now. Taking a snapshot, for a project version or a build, increments it.';
 COMMENT ON COLUMN @extschema@.projects.listed_snapshot_seq IS
     'The last snapshot whose files are listed in project_file_snapshots.';
+COMMENT ON COLUMN @extschema@.projects.config_updated_at IS
+    'When update_project_config last changed config; NULL: never, then created_at counts.';
 
 CREATE TABLE @extschema@.project_members (
     project_id uuid        NOT NULL REFERENCES @extschema@.projects (id),
@@ -87,6 +90,42 @@ CREATE FUNCTION @extschema@.remove_project_member(p_project_id uuid, p_user_id u
     AS 'MODULE_PATHNAME', 'remove_project_member_wrapper';
 COMMENT ON FUNCTION @extschema@.remove_project_member(uuid, uuid) IS
     'Removes a user from a project; false if the user was not a member. Once this has committed, no save by that user commits any more. Owners only. Errors: 22023 (the project''s owner_id), 42501, PT404, 40001.';
+
+CREATE FUNCTION @extschema@.update_project_config(
+    p_project_id          uuid,
+    p_config              jsonb,
+    p_expected_updated_at timestamptz DEFAULT NULL
+) RETURNS @extschema@.projects
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
+    AS 'MODULE_PATHNAME', 'update_project_config_wrapper';
+COMMENT ON FUNCTION @extschema@.update_project_config(uuid, jsonb, timestamptz) IS
+    'Merges a JSON object into a project''s config (RFC 7396: null removes a key, objects are merged, any other value replaces); returns the project. PT409 if config_updated_at is not the expected one and the merge would change something. Errors: 22023, 42501, PT404, PT409, 40001.';
+
+CREATE FUNCTION @extschema@.get_project_state(p_project_id uuid) RETURNS TABLE (
+    project_id               uuid,
+    name                     text,
+    framework                text,
+    owner_id                 uuid,
+    role                     text,
+    config                   jsonb,
+    config_updated_at        timestamptz,
+    build_status             text,
+    running_build_id         text,
+    running_build_started_at timestamptz,
+    last_build_started       timestamptz,
+    last_build_completed     timestamptz,
+    current_version_id       text,
+    current_semver           text,
+    published_version_id     text,
+    published_semver         text,
+    published_at             timestamptz,
+    created_at               timestamptz,
+    updated_at               timestamptz
+)
+    LANGUAGE c STABLE PARALLEL RESTRICTED COST 100 ROWS 1
+    AS 'MODULE_PATHNAME', 'get_project_state_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_state(uuid) IS
+    'What a page about a project needs: name, config, the caller''s role, the running build, the current and the published version. Errors: 22023, 42501, PT404.';
 
 CREATE FUNCTION @extschema@.delete_project(p_project_id uuid) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100

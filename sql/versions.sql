@@ -83,15 +83,6 @@ COMMENT ON COLUMN @extschema@.project_versions.pruned_at IS
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_seq IS
     'The version''s files: per file, the newest file version whose snapshot_seq is not greater.';
 
-CREATE FUNCTION versioned_internal.semver(p_major integer, p_minor integer, p_patch integer, p_prerelease text)
-    RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN p_major::text OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) p_minor::text
-           OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) p_patch::text
-           OPERATOR(pg_catalog.||) COALESCE('-' OPERATOR(pg_catalog.||) p_prerelease, '');
-COMMENT ON FUNCTION versioned_internal.semver(integer, integer, integer, text) IS
-    'A version''s number as text, with its prerelease if it has one; NULL if there is no number.';
-
 CREATE FUNCTION @extschema@.create_version_on_success(
     p_project_id uuid,
     p_build_id   text,

@@ -5,6 +5,8 @@
 use std::fmt;
 
 use pgrx::Uuid;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::hex;
@@ -61,6 +63,13 @@ pub enum Error {
     VersionConflict(Conflict),
     /// Files of a batch that are not as expected; at least one.
     VersionConflicts(Vec<Conflict>),
+    /// A project's config is not the one that was expected; times as in JSON.
+    ConfigConflict {
+        project: Uuid,
+        expected: String,
+        current: String,
+        config: Box<RawValue>,
+    },
     /// The path is already taken by a live file.
     PathTaken {
         path: String,
@@ -223,6 +232,7 @@ impl Error {
             | VersionNotFound { .. } => "PT404",
             VersionConflict(_)
             | VersionConflicts(_)
+            | ConfigConflict { .. }
             | PathTaken { .. }
             | BuildActive { .. }
             | BuildEnded { .. }
@@ -246,6 +256,11 @@ impl Error {
                 json["conflicts"] = conflicts.iter().take(LISTED_CONFLICTS).map(Conflict::json).collect();
                 json["conflict_count"] = conflicts.len().into();
                 json
+            }
+            Error::ConfigConflict { project, expected, current, config } => {
+                let project_id = project.to_string();
+                let detail = ConfigDetail { project_id, expected, current, config };
+                return Some(serde_json::to_string(&detail).expect("texts and JSON"));
             }
             Error::PathTaken { path, expected, current } => conflict(path, *expected, Some(current)),
             Error::RateLimited { retry_after_ms, .. } => json!({ "retry_after_ms": retry_after_ms }),
@@ -284,6 +299,9 @@ impl Error {
             VersionConflicts(_) => {
                 "Read the current versions, apply your changes to them, and try the whole batch again."
             }
+            ConfigConflict { .. } => {
+                "Apply your change to the current config, and try again with its config_updated_at."
+            }
             RateLimited { .. } => "Wait for retry_after_ms milliseconds, then try again; save less often.",
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
@@ -319,6 +337,15 @@ impl Conflict {
     fn json(&self) -> Json {
         conflict(&self.path, Some(self.expected), self.current.as_ref())
     }
+}
+
+/// DETAIL of a conflict about a config, which is kept to the letter.
+#[derive(Serialize)]
+struct ConfigDetail<'a> {
+    project_id: String,
+    expected: &'a str,
+    current: &'a str,
+    config: &'a RawValue,
 }
 
 impl fmt::Display for Conflict {
@@ -381,6 +408,9 @@ impl fmt::Display for Error {
                     write!(f, "{}{conflict}", if n == 0 { "" } else { "; " })?;
                 }
                 if conflicts.len() > SHOWN { f.write_str("; ...") } else { Ok(()) }
+            }
+            ConfigConflict { project, expected, current, .. } => {
+                write!(f, "config of project {project} is of {current}, not of {expected}")
             }
             RateLimited { project, retry_after_ms } => {
                 write!(f, "too many saves in project {project}: try again in {retry_after_ms} ms")

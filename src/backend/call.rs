@@ -14,7 +14,8 @@ use pgrx::{FromDatum, PgMemoryContexts, direct_function_call, pg_sys};
 use super::guard::raise_again;
 use super::mismatch::in_panic;
 use super::raise::raise;
-use super::{RoleId, Value};
+use super::value::Column;
+use super::{RoleId, Timestamp, Value};
 use crate::error::Error;
 
 /// The function being called, as currently recorded in the catalog. It is looked up at every call (one syscache probe
@@ -90,6 +91,12 @@ impl Call {
     pub fn text_argument(&self, index: usize) -> Value<'_> {
         // SAFETY: guaranteed by the declaration in sql/; arguments live as long as their call.
         unsafe { Value::new(pg_sys::TEXTOID, pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)) }
+    }
+
+    /// `timestamptz` argument number `index` (from 0).
+    pub fn timestamp_argument(&self, index: usize) -> Option<Timestamp> {
+        // SAFETY: guaranteed by the declaration in sql/.
+        unsafe { pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).map(|datum| Timestamp::read(datum)) }
     }
 
     /// Text of `jsonb` argument number `index` (from 0), exactly as Postgres writes it; pgrx's `JsonB` would convert it

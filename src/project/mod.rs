@@ -1,6 +1,9 @@
-//! Projects: creating them once, their members, deleting them, and who may see them.
+//! Projects: creating them once, their members, config and state, deleting them, and who may see them.
 
 mod access;
+mod config;
 mod create;
 mod delete;
 mod members;
+mod merge_patch;
+mod state;

@@ -30,11 +30,7 @@ pub fn next_number(exclusive: &Exclusive, change: ChangeType) -> Result<Option<N
     let Some(row) = rows.first() else { return Ok(None) };
     let last = Number::of(&row);
     let next = last.next(change).ok_or_else(|| {
-        let Number { major, minor, patch } = last;
-        Error::Invalid(format!(
-            "version numbers are exhausted: no {} version after {major}.{minor}.{patch}",
-            change.name()
-        ))
+        Error::Invalid(format!("version numbers are exhausted: no {} version after {last}", change.name()))
     })?;
     Ok(Some(next))
 }

@@ -3,7 +3,6 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::semver::Number;
 use super::state::{self, State};
 use crate::args;
 use crate::backend::{self, Answer, Call, Db, ResultSet, Row, Statement, Timestamp, Value};
@@ -166,18 +165,17 @@ struct Page {
 
 impl Page {
     fn push(&self, rows: &ResultSet, version: &Row) {
-        let state = State::of(version);
-        let prerelease: Option<String> = version.get("prerelease");
-        let semver = Number::of(version).text(prerelease.as_deref());
+        let may = State::of(version);
+        let semver = state::semver(version);
         let id: String = version.value("version_id");
         let mut columns: Vec<Value> =
             vec![id.as_str().into(), semver.as_str().into(), (self.current_version.as_ref() == Some(&id)).into()];
         columns.extend(COLUMNS.iter().map(|name| version.column(name)));
         columns.extend([
-            Value::from(state.can_preview()),
-            (self.is_editor && state.can_publish()).into(),
-            (self.is_editor && state.can_unpublish()).into(),
-            (self.is_editor && state.can_restore()).into(),
+            Value::from(may.can_preview()),
+            (self.is_editor && may.can_publish()).into(),
+            (self.is_editor && may.can_unpublish()).into(),
+            (self.is_editor && may.can_restore()).into(),
             self.total_count.into(),
         ]);
         rows.push(&columns);

@@ -12,6 +12,8 @@ mod line_stats;
 mod metadata;
 mod restore;
 mod result;
-pub mod semver;
+mod semver;
 mod snapshot;
 mod state;
+
+pub use state::{find, semver};

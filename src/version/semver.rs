@@ -1,5 +1,7 @@
 //! Version numbers of a project, according to <https://semver.org>. Knows nothing about Postgres.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How much a version changes.
@@ -37,13 +39,6 @@ pub struct Number {
 impl Number {
     pub const FIRST: Number = Number { major: 1, minor: 0, patch: 0 };
 
-    /// The number as text, with the prerelease label if there is one.
-    pub fn text(self, prerelease: Option<&str>) -> String {
-        let Number { major, minor, patch } = self;
-        let label = prerelease.map(|label| format!("-{label}")).unwrap_or_default();
-        format!("{major}.{minor}.{patch}{label}")
-    }
-
     /// The number after the highest one that a project has ever used; `None` if it does not fit in an `integer`.
     pub fn next(self, change: ChangeType) -> Option<Number> {
         let Number { major, minor, patch } = self;
@@ -52,6 +47,13 @@ impl Number {
             ChangeType::Minor => Number { major, minor: minor.checked_add(1)?, patch: 0 },
             ChangeType::Patch => Number { major, minor, patch: patch.checked_add(1)? },
         })
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Number { major, minor, patch } = self;
+        write!(f, "{major}.{minor}.{patch}")
     }
 }
 
@@ -80,13 +82,6 @@ mod tests {
         for bad in ["", ".", "a..b", "01", "a.00", "ä", "a b", "a+b"] {
             assert!(!is_prerelease(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn as_text() {
-        let number = Number { major: 1, minor: 20, patch: 3 };
-        assert_eq!(number.text(None), "1.20.3");
-        assert_eq!(number.text(Some("beta.1")), "1.20.3-beta.1");
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub struct State {
     pub has_preview: bool,
 }
 
+/// The number of a version as text, from its row.
+pub fn semver(row: &Row) -> String {
+    let number = Number::of(row);
+    match row.get::<String>("prerelease") {
+        Some(label) => format!("{number}-{label}"),
+        None => number.to_string(),
+    }
+}
+
 impl Number {
     /// From the version's row.
     pub fn of(row: &Row) -> Self {

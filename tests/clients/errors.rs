@@ -67,6 +67,14 @@ const CASES: &[Case] = &[
     conflict("SELECT create_version_on_success('{p}', '{failed}')", &["{failed}", "failed"], &["build_id", "status"]),
     conflict("SELECT fail_project_build('{p}', '{deployed}')", &["{deployed}", "deployed"], &["build_id", "status"]),
     conflict("SELECT start_ai_time_tracking('{p}', '{failed}')", &["{failed}"], &["build_id", "status"]),
+    conflict(
+        "SELECT update_project_config('{p}', '{\"k\": 1}', '2000-01-01Z')",
+        &["{p}", "2000-01-01T00:00:00"],
+        &["project_id", "expected", "current", "config"],
+    ),
+    case("SELECT update_project_config('{p}', '[1]')", "22023", &["p_config"]),
+    case("SELECT update_project_config('{none}', '{}')", "PT404", &["{none}"]),
+    case("SELECT get_project_state('{none}')", "PT404", &["{none}"]),
     case("SELECT atomic_upsert_project_file('{none}', 'a', 'x', 'text')", "PT404", &["{none}"]),
     case("SELECT get_current_project_files('{none}')", "PT404", &["{none}"]),
     case("SELECT delete_project('{none}')", "PT404", &["{none}"]),
@@ -436,6 +444,7 @@ fn no_argument_brings_out_an_internal_error() {
                 "bytea" => "''",
                 "smallint" => "0::smallint",
                 "interval" => "'1 day'",
+                "timestamp with time zone" => "'2000-01-01Z'",
                 other => panic!("{function} has an argument of type {other}"),
             })
             .collect();
@@ -448,6 +457,7 @@ fn no_argument_brings_out_an_internal_error() {
                 "bytea" => &["'\\x00'", "'\\x28b52ffd'", "decode(repeat('ff', 100000), 'hex')"],
                 "smallint" => &["-1::smallint", "1::smallint", "3::smallint", "32767::smallint"],
                 "interval" => &["'-1 day'", "'0'", "'178000000 years'", "'-178000000 years'"],
+                "timestamp with time zone" => &["'infinity'", "'-infinity'", "'294276-12-31Z'", "'4713-01-01Z BC'"],
                 "jsonb" => &jsons,
                 other => panic!("{function} has an argument of type {other}"),
             };

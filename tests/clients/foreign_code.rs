@@ -26,6 +26,8 @@ const ATTEMPTS: &[&str] = &[
     "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')",
     "SELECT (versioned.add_project_member('{p}', '00000000-0000-4000-8000-000000000000', 'owner')).role",
     "SELECT versioned.remove_project_member('{p}', '00000000-0000-4000-8000-000000000000')",
+    "SELECT (versioned.update_project_config('{p}', '{\"k\": 1}')).config",
+    "SELECT config FROM versioned.get_project_state('{p}')",
     "SELECT versioned.delete_project('{p}')",
     "SELECT set_config('role', 'postgres', true)",
     "SELECT set_config('session_authorization', 'postgres', true)",
@@ -43,6 +45,8 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("SELECT count(*) FROM versioned.project_files", "0"),
     ("SELECT count(*) FROM versioned.project_file_versions", "0"),
     ("SELECT count(*) FROM versioned.project_members", "0"),
+    ("SELECT count(*) FROM versioned.project_ai_time", "0"),
+    ("SELECT count(*) FROM versioned.project_build_summary", "0"),
 ];
 
 /// A database with a victim's project and a stranger's lair.

@@ -8,6 +8,7 @@ mod builds;
 mod calls;
 mod catalogue;
 mod claims;
+mod config;
 mod content;
 mod creation;
 mod death;

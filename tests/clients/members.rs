@@ -30,6 +30,8 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("create_version_on_success", "editor", "SELECT versioned.create_version_on_success('{p}', '{b}')"),
     ("start_ai_time_tracking", "editor", "SELECT versioned.start_ai_time_tracking('{p}', '{b}')"),
     ("stop_ai_time_tracking", "editor", "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')"),
+    ("update_project_config", "editor", "SELECT versioned.update_project_config('{p}', '{\"k\": 1}')"),
+    ("get_project_state", "viewer", "SELECT versioned.get_project_state('{p}')"),
     ("add_project_member", "owner", "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'editor')"),
     ("remove_project_member", "owner", "SELECT versioned.remove_project_member('{p}', gen_random_uuid())"),
     ("check_project_integrity", "viewer", "SELECT versioned.check_project_integrity('{p}')"),
@@ -154,6 +156,8 @@ fn strangers_learn_nothing_from_wrong_arguments() {
         "SELECT versioned.stop_ai_time_tracking('{p}', 'no such session')",
         "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'no such role')",
         "SELECT versioned.start_project_build('{p}')",
+        "SELECT versioned.update_project_config('{p}', '[]')",
+        "SELECT versioned.update_project_config('{p}', '{\"k\": 1}', now())",
     ] {
         let [there, none] = [project.id, Uuid::nil()].map(|id| {
             let refusal = attempt(&mut stranger, &fill(call, id, &project)).expect_err("refused");

@@ -86,6 +86,15 @@ pub const CALLS: &[(Kind, &str)] = &[
     (Function, "SELECT versioned.remove_project_member('{p}', '{m}')::text"),
     (
         Function,
+        "SELECT concat_ws('|', n, f, c) FROM versioned.update_project_config('{p}', '{\"k\": {\"n\": 1.50}}') t(i, o, n, f, c)",
+    ),
+    (
+        Function,
+        "SELECT concat_ws('|', name, role, config, running_build_id, current_version_id, current_semver, published_semver)
+           FROM versioned.get_project_state('{p}')",
+    ),
+    (
+        Function,
         "SELECT string_agg(f::text, ';') FROM versioned.prune_project_history('{p}', NULL, 1, NULL, false) f",
     ),
     (
@@ -105,16 +114,19 @@ pub const CALLS: &[(Kind, &str)] = &[
     (Statement, "SELECT count(*)::text FROM versioned.projects"),
     (Statement, "SELECT count(*)::text FROM versioned.project_file_versions"),
     (Statement, "SELECT count(*)::text FROM versioned.project_storage"),
+    (Statement, "SELECT count(*)::text FROM versioned.project_ai_time"),
+    (Statement, "SELECT count(*)::text FROM versioned.project_build_summary"),
 ];
 
 /// Finds what is wrong with rows of any table.
 pub const INTEGRITY: &str = "check_project_integrity";
 
 /// Functions that return rows of tables, as these are.
-const ROWS_OF: [(&str, &str); 3] = [
+const ROWS_OF: [(&str, &str); 4] = [
     ("create_version_on_success", "project_versions"),
     ("fail_project_build", "project_build_metrics"),
     ("add_project_member", "project_members"),
+    ("update_project_config", "projects"),
 ];
 
 const ROW: &str = "AS r(id, p, path, content, type, n, hash, size, current, deleted, by, by2, at, at2)";

@@ -45,6 +45,8 @@ const READABLE: &[&str] = &[
     "project_files",
     "project_storage",
     "file_operation_metrics",
+    "project_ai_time",
+    "project_build_summary",
 ];
 
 /// Privileges on the view `project_files`, the only thing that is written by plain statements.

@@ -47,6 +47,9 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
         "SELECT count(*) FROM versioned.project_files WHERE project_id = $1",
         "SELECT count(*) FROM versioned.file_operation_metrics WHERE project_id = $1",
         "SELECT count(*) FROM versioned.project_storage WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.project_ai_time WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.project_build_summary WHERE project_id = $1",
+        "SELECT count(*) FROM versioned.get_project_state($1)",
         "SELECT count(*) FROM versioned.check_project_integrity($1)",
     ] {
         assert_eq!(standby.value::<i64>(sql, &[&project]), admin.value::<i64>(sql, &[&project]), "{sql}");
@@ -136,6 +139,8 @@ const WRITES: &[&str] = &[
     "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')",
     "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'viewer')",
     "SELECT versioned.remove_project_member('{p}', '{m}')",
+    "SELECT versioned.update_project_config('{p}', '{\"k\": 1}')",
+    "SELECT versioned.update_project_config('{p}', '{}')",
     "SELECT versioned.prune_project_history('{p}', p_keep_last => 1, p_dry_run => false)",
     "SELECT versioned.delete_project('{p}')",
 ];

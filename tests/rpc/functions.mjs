@@ -80,6 +80,37 @@ test('members', async () => {
     await refused(add('boss'), 400, '22023');
 });
 
+test('a config is merged, and a change of it is expected or not', async () => {
+    const [owner, viewer] = [newUser(), newUser()];
+    const { project_id: p_project_id, build_id } = await newProject(owner, { viewer });
+    const update = (p_config, p_expected_updated_at) =>
+        owner.client.rpc('update_project_config', { p_project_id, p_config, p_expected_updated_at });
+    const state = async (by) => {
+        const rows = await ok(by.client.rpc('get_project_state', { p_project_id }, { get: true }));
+        assert.equal(rows.length, 1);
+        return rows[0];
+    };
+    const first = await state(viewer);
+    assert.deepEqual(
+        [first.project_id, first.name, first.role, first.config, first.running_build_id, first.current_semver],
+        [p_project_id, 'Test', 'viewer', {}, build_id, null],
+    );
+    assert.equal((await state(owner)).role, 'owner');
+    const { config, config_updated_at } = await ok(update({ theme: { dark: true }, lang: 'en' }));
+    assert.deepEqual(config, { theme: { dark: true }, lang: 'en' });
+    // The timestamp goes back as it came: a Date would lose its microseconds.
+    assert.deepEqual((await ok(update({ theme: { size: 12 }, lang: null }, config_updated_at))).config, {
+        theme: { dark: true, size: 12 },
+    });
+    const conflict = await refused(update({ theme: null }, config_updated_at), 409, 'PT409');
+    const { expected, current, ...detail } = JSON.parse(conflict.details);
+    assert.deepEqual(detail, { project_id: p_project_id, config: { theme: { dark: true, size: 12 } } });
+    assert.ok(expected < current);
+    assert.deepEqual((await ok(update({ theme: null }, current))).config, {});
+    await refused(update([1]), 400, '22023');
+    await refused(viewer.client.rpc('update_project_config', { p_project_id, p_config: {} }), 403, '42501');
+});
+
 test('a file is saved, moved, reverted and deleted', async () => {
     const { id, client } = newUser();
     const { project_id } = await newProject({ client });

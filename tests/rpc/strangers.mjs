@@ -26,6 +26,7 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
         get_project_changes: {},
         get_project_file: a,
         get_project_file_history: a,
+        get_project_state: {},
         get_project_version_files: { p_version_id: version_id },
         merge_project_file: { ...content, p_base_version: 1 },
         move_project_file: { p_from_path: 'a.txt', p_to_path: 'b.txt' },
@@ -35,6 +36,7 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
         start_ai_time_tracking: { p_build_id: build_id },
         start_project_build: { p_supersede: true },
         stop_ai_time_tracking: { p_session_id: ai_session_id },
+        update_project_config: { p_config: { theme: 'dark' } },
         upsert_project_file: { ...content, expected_version: 0 },
     };
 }

@@ -87,6 +87,8 @@ SELECT function COLLATE "C" AS function, sql FROM (VALUES
     ('stop_ai_time_tracking', format('stop_ai_time_tracking(%%L, %L)', :'session')),
     ('add_project_member', 'add_project_member(%L, ''5e1f0000-0000-4000-8000-0000000000ee'', ''viewer'')'),
     ('remove_project_member', 'remove_project_member(%L, ''5e1f0000-0000-4000-8000-0000000000ee'')'),
+    ('update_project_config', 'update_project_config(%L, ''{"k": 1}'')'),
+    ('get_project_state', 'get_project_state(%L)'),
     ('delete_project', 'delete_project(%L)')) AS t (function, sql);
 GRANT SELECT ON call TO PUBLIC;
 -- And every table and the view: how many of its rows they see.
@@ -101,8 +103,8 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 CREATE TEMP TABLE relation AS
-SELECT unnest('{project_ai_time_sessions,project_build_metrics,project_file_heads,project_file_versions,project_files,
-                project_idempotency_keys,project_members,project_versions,projects}'::text[]) COLLATE "C" AS name;
+SELECT unnest('{project_ai_time,project_ai_time_sessions,project_build_metrics,project_build_summary,project_file_heads,
+                project_file_versions,project_files,project_idempotency_keys,project_members,project_versions,projects}'::text[]) COLLATE "C" AS name;
 GRANT SELECT ON relation TO PUBLIC;
 SET SESSION AUTHORIZATION authenticator;
 SET ROLE authenticated;
