@@ -5,8 +5,8 @@
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 ALTER TABLE @extschema@.projects
-    ADD COLUMN listed_snapshot_seq integer NOT NULL DEFAULT 0,
-    ADD COLUMN config_updated_at timestamptz;
+    ADD COLUMN config_updated_at timestamptz,
+    ADD COLUMN listed_snapshot_seq integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN @extschema@.projects.snapshot_seq IS
     'Stamp for file versions that are saved now. Taking a snapshot, for a project version or a build, increments it.';
 COMMENT ON COLUMN @extschema@.projects.listed_snapshot_seq IS

@@ -10,15 +10,15 @@ use crate::exclusive::Exclusive;
 use crate::file::RewritingHistory;
 use crate::input;
 
-/// Everything that belongs to a project, children first.
-static DELETIONS: [Statement; 10] = [
+/// Everything that belongs to a project, children first. `project_file_snapshots` goes with the project's row: the schema of
+/// 0.1.0 does not have it.
+static DELETIONS: [Statement; 9] = [
     Statement::new(
         "DELETE FROM {s}.project_file_versions v
           USING {s}.project_file_heads h
           WHERE h.project_id = :project AND v.project_id = :project AND v.file_id = h.file_id",
     ),
     Statement::new("DELETE FROM {s}.project_file_heads WHERE project_id = :project"),
-    Statement::new("DELETE FROM {s}.project_file_snapshots WHERE project_id = :project"),
     Statement::new("DELETE FROM {s}.project_versions WHERE project_id = :project"),
     Statement::new("DELETE FROM {s}.project_ai_time_sessions WHERE project_id = :project"),
     Statement::new("DELETE FROM {s}.project_build_metrics WHERE project_id = :project"),

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::calls::Build;
+use crate::calls::{Answer, Build, Version};
 use crate::invariants::{self, everything};
 use crate::support::{Database, Session, refused};
 
@@ -60,6 +60,11 @@ pub struct Life {
 
 /// A database in the middle of its life.
 pub fn populate(db: &Database) -> Life {
+    populate_by(db, Session::succeed)
+}
+
+/// The same; `succeed` makes versions as the library that is played does.
+pub fn populate_by(db: &Database, succeed: impl Fn(&mut Session, Uuid, &str, Json) -> Answer<Version>) -> Life {
     let mut admin = db.connect();
     let (owner, viewer) = (Uuid::new_v4(), Uuid::new_v4());
     let first = admin.create(owner, Some("A 'todo' app\n\\."), "Todo \"x\" 😀", Some("key 1")).expect("made");
@@ -80,12 +85,13 @@ pub fn populate(db: &Database) -> Life {
     editor.put(project, "revived", "two");
     let details = json!({"version_name": "First", "ai_json": {"a": [1, null, "\\"]}, "artifact_size": 2147483648i64,
         "artifact_checksum": "ab".repeat(32), "classification_confidence": 0.25, "prerelease": "beta.1"});
-    admin.succeed(project, &first.build, details).expect("it succeeds");
+    succeed(&mut admin, project, &first.build, details).expect("it succeeds");
     let failed = admin.start(project, false).expect("it starts");
     admin.fail(project, &failed.build).expect("it fails");
     let second = admin.start(project, false).expect("it starts");
     editor.put(project, "src/0 é.ts", "changed");
-    let version = admin.succeed(project, &second.build, json!({"change_type": "patch"})).expect("it succeeds").id;
+    let patch = json!({"change_type": "patch"});
+    let version = succeed(&mut admin, project, &second.build, patch).expect("it succeeds").id;
     admin.start(project, false).expect("it starts");
     let busy = admin.start(project, true).expect("it supersedes");
     admin.add_member(project, viewer, "viewer");

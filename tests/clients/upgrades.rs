@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use object::{Object, ObjectSymbol};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use crate::calls::{Answer, Version};
 use crate::catalogue::{catalogue, differences};
 use crate::dump::{self, program};
 use crate::invariants;
@@ -48,6 +49,38 @@ fn with_version(test: &str, version: &str, schema: &str) -> Database {
     db
 }
 
+/// What create_version_on_success of 0.1.0 did: the library of today has to be asked for an update first.
+fn succeed_as_released(session: &mut Session, project: Uuid, build: &str, result: Json) -> Answer<Version> {
+    let sql = "
+        WITH made AS (
+            UPDATE versioned.project_build_metrics SET status = 'deployed', completed_at = clock_timestamp()
+             WHERE project_id = $1 AND build_id = $2
+            RETURNING version_id, framework
+        ), sessions AS (
+            UPDATE versioned.project_ai_time_sessions SET ended_at = clock_timestamp(), duration_ms = 0
+             WHERE project_id = $1 AND build_id = $2 AND ended_at IS NULL
+        ), project AS (
+            UPDATE versioned.projects p
+               SET build_status = 'deployed', current_version_id = made.version_id, snapshot_seq = snapshot_seq + 1,
+                   last_build_completed = clock_timestamp(), updated_at = clock_timestamp()
+              FROM made
+             WHERE p.id = $1
+            RETURNING p.snapshot_seq - 1 AS snapshot_seq
+        )
+        INSERT INTO versioned.project_versions
+        SELECT v.*
+          FROM made, project, jsonb_populate_record(NULL::versioned.project_versions, jsonb_build_object(
+                   'project_id', $1, 'version_id', made.version_id, 'framework', made.framework, 'status', 'deployed',
+                   'parent_version_id', (SELECT max(version_id) FROM versioned.project_versions WHERE project_id = $1),
+                   'change_type', 'major', 'major_version', 1, 'minor_version', 0,
+                   'patch_version', (SELECT count(*) FROM versioned.project_versions WHERE project_id = $1),
+                   'snapshot_seq', project.snapshot_seq, 'needs_rebuild', false, 'auto_classified', false,
+                   'is_published', false, 'change_type_defaulted', false, 'files_changed', 0, 'lines_added', 0,
+                   'lines_removed', 0, 'created_at', clock_timestamp(), 'updated_at', clock_timestamp()) || $3) v
+        RETURNING *";
+    session.try_row(sql, &[&project, &build, &result]).map(Version::from)
+}
+
 const UPDATE: &str = "ALTER EXTENSION pg_versioned UPDATE";
 
 #[track_caller]
@@ -83,7 +116,7 @@ fn rows(admin: &mut Session) -> Vec<Json> {
 fn an_updated_database_is_like_a_fresh_one_and_goes_on() {
     for (n, version) in released().iter().enumerate() {
         let db = with_version(&format!("updated_{n}"), version, "versioned");
-        let life = dump::populate(&db);
+        let life = dump::populate_by(&db, succeed_as_released);
         let app = db.role("app", "");
         let grant = format!("SELECT versioned.grant_versioned_access('{app}')");
         let mut admin = db.connect();
@@ -107,6 +140,61 @@ fn an_updated_database_is_like_a_fresh_one_and_goes_on() {
         dump::goes_on(&db, &life);
         drop(fresh);
         db.connect().run(&format!("DROP OWNED BY {app}"));
+    }
+}
+
+/// Snapshots of a released version are not listed. They are read and compared with later ones as if they were.
+#[test]
+fn snapshots_from_before_an_update_are_read_after_it() {
+    for (n, version) in released().iter().enumerate() {
+        let db = with_version(&format!("snapshots_{n}"), version, "versioned");
+        let mut session = db.connect();
+        let first = session.project(Uuid::new_v4());
+        let project = first.project;
+        let mut expected = Vec::new();
+        let mut build = first.build;
+        for n in 0..6 {
+            if n == 3 {
+                session.run(UPDATE);
+                session.forget();
+            }
+            for path in ["always", &format!("only {n}")] {
+                session.put(project, path, &format!("{n}\n"));
+            }
+            if n > 0 {
+                session.rename(project, &format!("only {}", n - 1), &format!("moved {n}"), None).expect("moved");
+            }
+            if n > 1 {
+                session.delete(project, &format!("moved {}", n - 1), None).expect("deleted");
+            }
+            let made = if n < 3 {
+                succeed_as_released(&mut session, project, &build, json!({}))
+            } else {
+                session.succeed(project, &build, json!({}))
+            };
+            expected.push((made.expect("it succeeds").id, session.list(project)));
+            build = session.start(project, false).expect("it starts").build;
+        }
+        for (id, files) in &expected {
+            assert_eq!(session.snapshot(project, id), *files);
+        }
+        let listed: Vec<bool> = session.column(
+            "SELECT snapshot_listed FROM versioned.project_versions WHERE project_id = $1 ORDER BY created_at",
+            &[&project],
+        );
+        assert_eq!(listed, [false, false, false, true, true, true]);
+        let changes = |session: &mut Session, from: &str, to: &str| -> Vec<String> {
+            session.column(
+                "SELECT concat_ws(' ', change, from_path, file_path)
+                   FROM versioned.diff_project_versions($1, $2, $3)",
+                &[&project, &from, &to],
+            )
+        };
+        assert_eq!(
+            changes(&mut session, &expected[1].0, &expected[4].0),
+            ["modified always", "deleted moved 1", "added moved 4", "deleted only 1", "added only 4"]
+        );
+        invariants::hold(&mut session);
     }
 }
 
@@ -244,7 +332,7 @@ fn an_update_is_all_or_nothing() {
 fn a_dump_of_a_released_version_is_restored_into_the_present_one() {
     for (n, version) in released().iter().enumerate() {
         let db = with_version(&format!("old_dump_{n}"), version, "versioned");
-        let life = dump::populate(&db);
+        let life = dump::populate_by(&db, succeed_as_released);
         let file = dump::dumped(&db);
         let restored = Database::bare(&format!("from_old_{n}"));
         dump::restore(&file, &restored);
