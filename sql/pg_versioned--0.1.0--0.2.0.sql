@@ -256,6 +256,9 @@ CREATE FUNCTION @extschema@.restore_project_version(
 COMMENT ON FUNCTION @extschema@.restore_project_version(uuid, text, boolean) IS
     'Makes the files of a project those of a version, as new file versions: all or nothing, nothing is rewritten, unchanged files are not touched. One row per changed file, ordered by path; change is added (back), modified, deleted or moved (from from_path); version is the file''s new version. With p_dry_run nothing is saved. Errors: 22023, 42501, PT404, PT409 (the version is deleted), PT429, 40001, XX001.';
 
+COMMENT ON FUNCTION @extschema@.check_project_integrity(uuid) IS
+    'One row per problem in the stored data of a project (NULL: of all projects, for privileged callers), none if it is sound. problem: version_gap, duplicate_version, second_head, head_mismatch, orphan, out_of_order, snapshot_mismatch, base_missing, undecodable, hash_mismatch. Reads and decodes every version. Errors: 42501, PT404.';
+
 COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
     'Removes file versions, of one file or of all, that are not current, not needed by the snapshot of any project version or active build, not among the last p_keep_last of their file and not newer than p_keep_newer_than. Snapshots of deleted project versions are kept only if those were deleted within p_keep_newer_than; one that loses files can no longer be restored. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';
 

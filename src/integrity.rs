@@ -12,7 +12,7 @@ use crate::progress::Progress;
 
 /// One query for each kind of finding that does not require content, returning project, path, version, problem and
 /// detail. `:project` is a project, or NULL for all.
-static CHECKS: [Statement; 10] = [
+static CHECKS: [Statement; 12] = [
     Statement::new(
         "SELECT h.project_id, h.file_path, h.version, 'second_head', 'another live file has this path'
            FROM {s}.project_file_heads h
@@ -88,6 +88,44 @@ static CHECKS: [Statement; 10] = [
           WHERE (:project IS NULL OR h.project_id = :project)
             AND v.change_xid >= pg_snapshot_xmax(pg_current_snapshot())
             AND v.change_xid IS DISTINCT FROM pg_current_xact_id_if_assigned()",
+    ),
+    // The version after the listed one must be of a later snapshot.
+    Statement::new(
+        "SELECT s.project_id, h.file_path, s.version, 'snapshot_mismatch',
+                CASE WHEN v.version IS NULL THEN 'snapshot ' || s.snapshot_seq || ' lists this version, which does not exist'
+                     ELSE 'snapshot ' || s.snapshot_seq || ' lists this version, which is not the last one saved into it' END
+           FROM {s}.project_file_heads h
+           JOIN {s}.project_file_snapshots s ON s.project_id = h.project_id AND s.file_id = h.file_id
+           LEFT JOIN LATERAL (
+                SELECT w.version, w.snapshot_seq
+                  FROM {s}.project_file_versions w
+                 WHERE w.project_id = s.project_id AND w.file_id = s.file_id AND w.version = s.version
+                 LIMIT 1) v ON true
+           LEFT JOIN LATERAL (
+                SELECT w.snapshot_seq
+                  FROM {s}.project_file_versions w
+                 WHERE w.project_id = s.project_id AND w.file_id = s.file_id AND w.version > s.version
+                 ORDER BY w.version
+                 LIMIT 1) n ON true
+          WHERE (:project IS NULL OR h.project_id = :project)
+            AND (v.version IS NULL OR v.snapshot_seq > s.snapshot_seq OR n.snapshot_seq <= s.snapshot_seq)",
+    ),
+    // What changed since must have been listed before it changed.
+    Statement::new(
+        "SELECT h.project_id, h.file_path, v.version, 'snapshot_mismatch',
+                'no snapshot lists this version, which version ' || p.version_id || ' needs'
+           FROM {s}.project_versions p
+           JOIN {s}.project_file_heads h ON h.project_id = p.project_id AND h.snapshot_seq > p.snapshot_seq
+          CROSS JOIN LATERAL (
+                SELECT w.version
+                  FROM {s}.project_file_versions w
+                 WHERE w.project_id = h.project_id AND w.file_id = h.file_id AND w.snapshot_seq <= p.snapshot_seq
+                 ORDER BY w.version DESC
+                 LIMIT 1) v
+          WHERE (:project IS NULL OR p.project_id = :project) AND p.snapshot_listed AND p.pruned_at IS NULL
+            AND NOT EXISTS (SELECT FROM {s}.project_file_snapshots s
+                             WHERE s.project_id = h.project_id AND s.file_id = h.file_id
+                               AND s.snapshot_seq <= p.snapshot_seq AND s.version = v.version)",
     ),
     Statement::new(
         "SELECT p.id, NULL::text, NULL::integer, 'orphan',

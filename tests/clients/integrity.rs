@@ -312,6 +312,28 @@ fn out_of_order_is_found() {
 }
 
 #[test]
+fn snapshot_mismatch_is_found() {
+    let db = Database::new("integrity_snapshot");
+    let mut patient = Patient::new(&db);
+    // The second snapshot holds version 16.
+    let listed = "versioned.project_file_snapshots WHERE project_id = '{p}' AND version = 16";
+    let found = |version| (Some(FILE), Some(version), "snapshot_mismatch");
+    patient.suffers(&format!("DELETE FROM {listed}"), &[found(16)]);
+    for other in [6, 15, 17, 40, 500] {
+        let update = listed.replace(" WHERE", &format!(" SET version = {other} WHERE"));
+        patient.suffers(&format!("UPDATE {update}"), &[found(other), found(16)]);
+    }
+    patient.suffers("DELETE FROM {v} WHERE {a} AND version = 16", &[found(16), (Some(FILE), Some(16), "version_gap")]);
+    // Versions that are not listed do not need it, and no snapshot needs a version that it does not show.
+    let (project, session) = (patient.project, &mut patient.session);
+    session.run("BEGIN");
+    session.run("UPDATE versioned.project_versions SET snapshot_listed = false");
+    damage(session, "DELETE FROM versioned.project_file_snapshots");
+    assert_sound(session, project);
+    session.run("ROLLBACK");
+}
+
+#[test]
 fn base_missing_is_found() {
     let db = Database::new("integrity_base");
     let mut patient = Patient::new(&db);
