@@ -262,6 +262,13 @@ COMMENT ON FUNCTION @extschema@.check_project_integrity(uuid) IS
 COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
     'Removes file versions, of one file or of all, that are not current, not needed by the snapshot of any project version or active build, not among the last p_keep_last of their file and not newer than p_keep_newer_than. Snapshots of deleted project versions are kept only if those were deleted within p_keep_newer_than; one that loses files can no longer be restored. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';
 
+CREATE FUNCTION @extschema@.get_project_fast_export(p_project_id uuid, p_authors jsonb DEFAULT '{}')
+    RETURNS SETOF text
+    LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 1000
+    AS 'MODULE_PATHNAME', 'get_project_fast_export_wrapper';
+COMMENT ON FUNCTION @extschema@.get_project_fast_export(uuid, jsonb) IS
+    'The history of a project''s files as a stream for git fast-import, row by row: file versions as commits on the branch main, project versions as annotated tags. p_authors names users, {"<user id>": "Name <email>"}. Errors: 22023, 42501, PT404, PT409 (a file has the path of another one''s directory), XX001.';
+
 CREATE VIEW @extschema@.project_ai_time WITH (security_invoker = true) AS
 SELECT b.project_id,
        b.build_id,
@@ -379,7 +386,8 @@ SELECT versioned_internal.settle_privileges(
         '@extschema@.undelete_project_version(uuid, text)',
         '@extschema@.get_project_version_history(uuid, integer, integer, boolean, text, boolean, text)',
         '@extschema@.diff_project_versions(uuid, text, text, integer)',
-        '@extschema@.restore_project_version(uuid, text, boolean)'
+        '@extschema@.restore_project_version(uuid, text, boolean)',
+        '@extschema@.get_project_fast_export(uuid, jsonb)'
     ]::regprocedure[],
     ARRAY[
         '@extschema@.project_file_snapshots',

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::args;
 use crate::backend::{self, Call, Db, FreshSnapshot, Lookup, Owner, RoleId, Row, as_owner, connect};
 use crate::error::Error;
+use crate::input;
 use crate::settings;
 
 /// What a member may do; each role may do everything that the roles before it may do.
@@ -135,7 +136,7 @@ pub fn actor(extension_owner: RoleId) -> Option<Uuid> {
     if !(own_code || is_privileged(roles.current, extension_owner) || is_claim_role(roles.current)) {
         return None;
     }
-    claimed_actor(roles.session).or_else(|| uuid(&settings::actor_id()?))
+    claimed_actor(roles.session).or_else(|| input::uuid(&settings::actor_id()?))
 }
 
 /// `sub` of the JWT claims passed on by PostgREST, if the login role is trusted to pass on genuine ones.
@@ -150,8 +151,8 @@ fn claimed_actor(login: RoleId) -> Option<Uuid> {
     match backend::setting(c"request.jwt.claims") {
         // serde would accept an array as the struct's fields.
         Some(claims) if !claims.trim_start().starts_with('{') => None,
-        Some(claims) => uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
-        None => uuid(&backend::setting(c"request.jwt.claim.sub")?),
+        Some(claims) => input::uuid(&serde_json::from_str::<Claims>(&claims).ok()?.sub?),
+        None => input::uuid(&backend::setting(c"request.jwt.claim.sub")?),
     }
 }
 
@@ -159,29 +160,9 @@ fn is_claim_role(role: RoleId) -> bool {
     backend::role_name(role).is_some_and(|name| settings::is_claim_role(&name))
 }
 
-/// Reads a uuid in its canonical form, 8-4-4-4-12 hexadecimal digits.
-fn uuid(text: &str) -> Option<Uuid> {
-    let groups = text.split('-').map(str::len);
-    if !groups.eq([8, 4, 4, 4, 12]) {
-        return None;
-    }
-    let digits: String = text.split('-').collect();
-    let value = if digits.starts_with('+') { None } else { u128::from_str_radix(&digits, 16).ok() };
-    value.map(|v| Uuid::from_bytes(v.to_be_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_canonical_uuids_only() {
-        let id = uuid("0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b").unwrap();
-        assert_eq!(id.to_string(), "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b");
-        for text in ["", "auth0|123", "0190a1b2c3d47e5f8a6b7c8d9e0f1a2b", "+190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"] {
-            assert!(uuid(text).is_none(), "{text}");
-        }
-    }
 
     #[test]
     fn roles_are_ordered() {

@@ -76,6 +76,11 @@ pub enum Error {
         expected: Option<i32>,
         current: FileState,
     },
+    /// A live file has the path of a directory that another live file is in.
+    FileIsDirectory {
+        path: String,
+        other_path: String,
+    },
     /// The project has an active build.
     BuildActive {
         project: Uuid,
@@ -234,6 +239,7 @@ impl Error {
             | VersionConflicts(_)
             | ConfigConflict { .. }
             | PathTaken { .. }
+            | FileIsDirectory { .. }
             | BuildActive { .. }
             | BuildEnded { .. }
             | BuildNotCut { .. }
@@ -263,6 +269,7 @@ impl Error {
                 return Some(serde_json::to_string(&detail).expect("texts and JSON"));
             }
             Error::PathTaken { path, expected, current } => conflict(path, *expected, Some(current)),
+            Error::FileIsDirectory { path, other_path } => json!({ "file_path": path, "other_path": other_path }),
             Error::RateLimited { retry_after_ms, .. } => json!({ "retry_after_ms": retry_after_ms }),
             Error::BuildActive { project, build, started_at } => {
                 json!({ "project_id": project.to_string(), "build_id": build, "started_at": started_at })
@@ -304,6 +311,9 @@ impl Error {
             }
             RateLimited { .. } => "Wait for retry_after_ms milliseconds, then try again; save less often.",
             PathTaken { .. } => "Choose another path, or delete the file that has it.",
+            FileIsDirectory { .. } => {
+                "Move one of them, and remove the versions from when both existed with prune_project_history."
+            }
             BuildActive { .. } => "Wait for that build to end, or start with p_supersede => true.",
             BuildEnded { .. } => "Start a new build with start_project_build.",
             BuildNotCut { .. } => "Fix its files with cut_project_build, before building from them.",
@@ -416,6 +426,9 @@ impl fmt::Display for Error {
                 write!(f, "too many saves in project {project}: try again in {retry_after_ms} ms")
             }
             PathTaken { path, .. } => write!(f, "path \"{path}\" is taken by another file"),
+            FileIsDirectory { path, other_path } => {
+                write!(f, "files \"{path}\" and \"{other_path}\" exist at the same time, which they cannot in git")
+            }
             BuildActive { project, build, .. } => {
                 write!(f, "project {project} has an active build already: {build}")
             }

@@ -80,6 +80,17 @@ pub fn within(value: Option<i32>, name: &str, least: i32, most: i32) -> Result<i
     }
 }
 
+/// Reads a uuid in its canonical form, 8-4-4-4-12 hexadecimal digits.
+pub fn uuid(text: &str) -> Option<Uuid> {
+    let groups = text.split('-').map(str::len);
+    if !groups.eq([8, 4, 4, 4, 12]) {
+        return None;
+    }
+    let digits: String = text.split('-').collect();
+    let value = if digits.starts_with('+') { None } else { u128::from_str_radix(&digits, 16).ok() };
+    value.map(|v| Uuid::from_bytes(v.to_be_bytes()))
+}
+
 /// A text in the form shown in error messages: not too long, with control characters escaped.
 pub fn abridged(text: &str) -> String {
     const LONGEST: usize = 100;
@@ -95,7 +106,16 @@ pub fn abridged(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::abridged;
+    use super::*;
+
+    #[test]
+    fn reads_canonical_uuids_only() {
+        let id = uuid("0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b").unwrap();
+        assert_eq!(id.to_string(), "0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b");
+        for text in ["", "auth0|123", "0190a1b2c3d47e5f8a6b7c8d9e0f1a2b", "+190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"] {
+            assert!(uuid(text).is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn messages_show_texts_safely() {

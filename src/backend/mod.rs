@@ -18,6 +18,7 @@ mod session;
 mod slots;
 mod snapshot;
 mod statement;
+mod stream;
 mod table;
 mod trigger;
 mod value;
@@ -38,6 +39,7 @@ pub use session::{
 pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, Visibility, fixed_snapshot, visibility};
 pub use statement::{Arg, Db, Rows, Statement, connect};
+pub use stream::{KeptRows, Stream, stream};
 pub use table::{Lookup, Use};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};

@@ -56,6 +56,11 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// The tuple and its descriptor, which live as long as the row.
+    pub(super) fn parts(&self) -> (pg_sys::HeapTuple, pg_sys::TupleDesc) {
+        (self.tuple, self.desc)
+    }
+
     /// Whether the row was read directly from its table, not by a query.
     pub fn is_in_table(&self) -> bool {
         self.in_table().is_some()

@@ -17,6 +17,7 @@ const ATTEMPTS: &[&str] = &[
     "SELECT content FROM versioned.get_current_project_files('{p}')",
     "SELECT content_hash FROM versioned.get_project_file_history('{p}', 'a')",
     "SELECT content FROM versioned.get_project_version_files('{p}', '{v}')",
+    "SELECT versioned.get_project_fast_export('{p}')",
     "SELECT project_id FROM versioned.create_complete_project('{u}', p_prompt => 'x')",
     "SELECT project_id FROM versioned.create_complete_project(p_prompt => 'x', p_idempotency_key => 'k')",
     "SELECT build_id FROM versioned.start_project_build('{p}', p_supersede => true)",

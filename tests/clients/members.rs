@@ -25,6 +25,7 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("get_project_file", "viewer", "SELECT versioned.get_project_file('{p}', 'a')"),
     ("get_project_file_history", "viewer", "SELECT versioned.get_project_file_history('{p}', 'a')"),
     ("get_project_version_files", "viewer", "SELECT versioned.get_project_version_files('{p}', '{v}')"),
+    ("get_project_fast_export", "viewer", "SELECT versioned.get_project_fast_export('{p}')"),
     ("start_project_build", "editor", "SELECT versioned.start_project_build('{p}', p_supersede => true)"),
     ("fail_project_build", "editor", "SELECT versioned.fail_project_build('{p}', '{b}')"),
     ("create_version_on_success", "editor", "SELECT versioned.create_version_on_success('{p}', '{b}')"),

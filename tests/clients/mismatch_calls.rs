@@ -62,6 +62,7 @@ pub const CALLS: &[(Kind, &str)] = &[
         "SELECT string_agg(concat_ws('|', version, file_path, content_hash, is_current_version, is_deleted), ';')
            FROM versioned.get_project_file_history('{p}', 'a')",
     ),
+    (Function, "SELECT string_agg(lines, chr(10)) FROM versioned.get_project_fast_export('{p}') lines"),
     (Reader, "SELECT string_agg(f::text, ';') FROM versioned.get_current_project_files('{p}') f"),
     (Reader, "SELECT string_agg(f::text, ';') FROM versioned.get_project_version_files('{p}', '{v}') f"),
     (Reader, "SELECT count(*)::text FROM versioned.check_project_integrity('{p}')"),

@@ -44,6 +44,7 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
         "SELECT count(*) FROM versioned.get_project_file_history($1, 'a')",
         "SELECT count(versioned.diff_project_file($1, 'a', 1, 2))",
         "SELECT count(*) FROM versioned.get_project_changes($1)",
+        "SELECT count(*) FROM versioned.get_project_fast_export($1)",
         "SELECT count(*) FROM versioned.project_files WHERE project_id = $1",
         "SELECT count(*) FROM versioned.file_operation_metrics WHERE project_id = $1",
         "SELECT count(*) FROM versioned.project_storage WHERE project_id = $1",

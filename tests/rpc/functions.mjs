@@ -397,7 +397,7 @@ test('the change feed tells every save once', async () => {
 });
 
 test('a build from its start to a version, and one that fails', async () => {
-    const { client } = newUser();
+    const { id, client } = newUser();
     const { project_id: p_project_id, build_id: p_build_id, version_id } = await newProject({ client });
     await ok(save(client, p_project_id, 'a.txt', 'one\n'));
     const session = await ok(client.rpc('start_ai_time_tracking', { p_project_id, p_build_id, p_operation: 'review' }));
@@ -421,6 +421,11 @@ test('a build from its start to a version, and one that fails', async () => {
         files.map((file) => [file.file_path, file.content]),
         [['a.txt', 'one\n']],
     );
+    const stream = await ok(
+        client.rpc('get_project_fast_export', { p_project_id, p_authors: { [id]: 'Ada <ada@example.com>' } }),
+    );
+    assert.deepEqual([stream[0], stream.at(-1)], ['feature done', 'done']);
+    assert.match(stream.join('\n'), /\ncommitter Ada <ada@example\.com> \d+ \+0000\n/);
 
     const start = (args) => client.rpc('start_project_build', { p_project_id, ...args });
     const [build] = await ok(start({ p_prompt: 'Again', p_framework: 'svelte' }));

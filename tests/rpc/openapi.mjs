@@ -22,6 +22,7 @@ const API = {
         'generate_ulid',
         'get_current_project_files',
         'get_project_changes',
+        'get_project_fast_export',
         'get_project_file',
         'get_project_file_history',
         'get_project_state',

@@ -24,6 +24,7 @@ function argumentsFor({ build_id, version_id, ai_session_id }) {
         fail_project_build: { p_build_id: build_id },
         get_current_project_files: {},
         get_project_changes: {},
+        get_project_fast_export: {},
         get_project_file: a,
         get_project_file_history: a,
         get_project_state: {},
