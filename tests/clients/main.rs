@@ -39,6 +39,7 @@ mod reading;
 mod reentrancy;
 mod refusals;
 mod reinstall;
+mod restoring;
 mod retention;
 mod rollback;
 mod saves;
