@@ -23,6 +23,7 @@ mod hostile_names;
 mod integrity;
 mod invariants;
 mod large_batches;
+mod life;
 mod limits;
 mod locks;
 mod long_texts;

@@ -1,0 +1,151 @@
+//! The life of projects: random sequences of everything that can be done to files, builds and versions, by several
+//! users, side by side with a model of what should come of it.
+//!
+//! `LIFE_SEED` and `LIFE_CASES` choose other sequences, and how many; each case has a seed of its own, which a failure
+//! names.
+
+mod compare;
+mod files;
+mod model;
+mod ops;
+mod patches;
+
+use std::cell::RefCell;
+use std::env;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use uuid::Uuid;
+
+use crate::invariants;
+use crate::support::{Database, Random, Session};
+use compare::Comparing;
+use model::Model;
+use ops::{ACTORS, OWNER, Op, ROLES, Step};
+
+/// All that the project with the id `$1` has, but contents, as one text.
+const EVERYTHING: &str = "
+    SELECT md5(string_agg(t, E'\\n' ORDER BY t))
+      FROM (SELECT p::text FROM versioned.projects p WHERE id = $1
+            UNION ALL SELECT m::text FROM versioned.project_members m WHERE project_id = $1
+            UNION ALL SELECT b::text FROM versioned.project_build_metrics b WHERE project_id = $1
+            UNION ALL SELECT s::text FROM versioned.project_ai_time_sessions s WHERE project_id = $1
+            UNION ALL SELECT v::text FROM versioned.project_versions v WHERE project_id = $1
+            UNION ALL SELECT h::text FROM versioned.project_file_heads h WHERE project_id = $1
+            UNION ALL SELECT s::text FROM versioned.project_file_snapshots s WHERE project_id = $1
+            UNION ALL SELECT v::text FROM versioned.project_file_versions v WHERE project_id = $1) t(t)";
+
+/// Who acts, and where.
+struct World {
+    admin: Session,
+    users: Vec<Uuid>,
+    /// One for each of the users.
+    sessions: Vec<Session>,
+    /// Build and version of another project of the same people.
+    foreign: (String, String),
+    steps: usize,
+    patches: usize,
+}
+
+impl World {
+    fn new(db: &Database) -> World {
+        let users: Vec<Uuid> = (0..ACTORS).map(|_| Uuid::new_v4()).collect();
+        let sessions = users.iter().map(|user| db.user(*user)).collect();
+        let foreign = (String::new(), String::new());
+        let mut world = World { admin: db.connect(), users, sessions, foreign, steps: 0, patches: 0 };
+        let (project, ids) = world.project();
+        world.sessions[OWNER].put(project, "a", "another project's\n");
+        world.sessions[OWNER].succeed(project, &ids.0, serde_json::json!({})).expect("it succeeds");
+        world.foreign = ids;
+        world
+    }
+
+    /// A new project of all but the stranger, and the ids of its first build and that build's version.
+    fn project(&mut self) -> (Uuid, (String, String)) {
+        // The service that creates projects calls on nobody's behalf, and so records nobody.
+        let owner = self.users[OWNER];
+        let created = self.sessions[OWNER].create(owner, None, &Uuid::new_v4().to_string(), None);
+        let created = created.expect("it is created");
+        for (who, role) in ROLES {
+            let user = self.users[who];
+            self.sessions[OWNER].add_member(created.project, user, role);
+        }
+        (created.project, (created.build, created.version))
+    }
+
+    fn everything(&mut self, project: Uuid) -> String {
+        self.admin.value(EVERYTHING, &[&project])
+    }
+
+    /// Does one step and compares what is answered with what is predicted.
+    fn step(&mut self, project: Uuid, model: &mut Model, (who, op): &Step) -> Result<(), TestCaseError> {
+        self.steps += 1;
+        let before = model.clone();
+        let predicted = model.run(*who, op);
+        // What changes nothing in the model changes no row. A description counts as a change even if it says nothing new.
+        let is_idle = before == *model && !(matches!(op, Op::Describe(..)) && predicted.is_ok());
+        let rows = is_idle.then(|| self.everything(project));
+        let answer = ops::call(&mut self.sessions[*who], project, &before, op, &self.users);
+        let said = match answer {
+            Ok((said, started)) => {
+                if let Some(ids) = started {
+                    model.name_build(ids);
+                }
+                Ok(said)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let code = said.as_ref().map_err(|refusal| &*refusal.code);
+        prop_assert_eq!(code, predicted.as_ref().map_err(|code| *code), "{:?} by {}: {:?}", op, who, said);
+        if let Some(rows) = rows {
+            prop_assert_eq!(self.everything(project), rows, "{:?} by {} changed something", op, who);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, steps: &[Step], seed: u64) -> Result<(), TestCaseError> {
+        let (project, ids) = self.project();
+        let mut model = Model::new(ids, self.foreign.clone());
+        for (n, step) in steps.iter().enumerate() {
+            self.step(project, &mut model, step).map_err(|error| match error {
+                TestCaseError::Fail(why) => TestCaseError::fail(format!("step {n}: {why}")),
+                error => error,
+            })?;
+            if matches!(step.1, Op::Compare) {
+                Comparing { world: self, project, model: &model, random: Random(seed + n as u64) }.all()?;
+            }
+        }
+        Comparing { world: self, project, model: &model, random: Random(seed) }.all()
+    }
+}
+
+fn variable(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is a number: {value}")))
+}
+
+/// The random numbers of a case.
+fn numbers(seed: u64) -> TestRng {
+    let mut random = Random(seed);
+    let bytes: [u8; 32] = std::array::from_fn(|_| random.below(256) as u8);
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+}
+
+#[test]
+fn projects_live_as_the_model_does() {
+    let db = Database::new("life");
+    let world = RefCell::new(World::new(&db));
+    let first = variable("LIFE_SEED", 1);
+    for seed in first..first + variable("LIFE_CASES", 100) {
+        let config =
+            Config { cases: 1, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, numbers(seed));
+        let steps = prop::collection::vec(ops::step(), 20..140);
+        let result = runner.run(&steps, |steps| world.borrow_mut().run(&steps, seed));
+        if let Err(failure) = result {
+            panic!("{failure}\nAgain with LIFE_SEED={seed} LIFE_CASES=1");
+        }
+    }
+    let World { admin, steps, patches, .. } = &mut *world.borrow_mut();
+    println!("{steps} steps, {patches} patches");
+    invariants::hold(admin);
+}
