@@ -15,12 +15,17 @@ const INVARIANTS: &[(&str, &str)] = &[
                 (h.file_path, h.content_hash, h.file_type, h.is_deleted, h.snapshot_seq, h.updated_at)",
     ),
     (
-        "versions count from 1 without gap up to the head's",
-        "SELECT v.file_id || ': ' || count(*) || ' versions up to ' || max(v.version)
+        "versions, with those that were pruned, count from 1 without gap up to the head's",
+        "SELECT v.file_id || ': ' || range_agg(n)::text || ' and ' || coalesce(h.pruned_versions::text, '') || ' up to '
+                || h.version
            FROM versioned.project_file_versions v
+          CROSS JOIN LATERAL (SELECT int4range(v.version, v.version, '[]')) r(n)
            LEFT JOIN versioned.project_file_heads h USING (project_id, file_id)
-          GROUP BY v.project_id, v.file_id, h.version
-         HAVING (min(v.version), max(v.version), count(*)) IS DISTINCT FROM (1, h.version, h.version::bigint)",
+          GROUP BY v.project_id, v.file_id, h.version, h.pruned_versions
+         HAVING count(*) <> count(DISTINCT v.version)
+             OR range_agg(n) && h.pruned_versions
+             OR range_agg(n) + coalesce(h.pruned_versions, '{}')
+                IS DISTINCT FROM int4multirange(int4range(1, h.version, '[]'))",
     ),
     (
         "one live head a path, whatever the index says",
@@ -75,7 +80,7 @@ const INVARIANTS: &[(&str, &str)] = &[
            JOIN versioned.project_file_versions v USING (project_id, file_id)
            LEFT JOIN versioned.project_files f ON f.id = v.id
           GROUP BY h.project_id, h.file_id, h.is_deleted, h.version
-         HAVING count(f.id) <> h.version
+         HAVING count(f.id) <> count(DISTINCT v.version)
              OR count(*) FILTER (WHERE f.is_current_version) <> (NOT h.is_deleted)::int
              OR coalesce(max(f.version) FILTER (WHERE f.is_current_version), h.version) <> h.version",
     ),
@@ -113,23 +118,67 @@ const INVARIANTS: &[(&str, &str)] = &[
           WHERE b.build_id IS NULL OR b.completed_at IS NOT NULL AND s.ended_at IS NULL",
     ),
     (
-        "the current version is the newest",
+        "the current version is the newest that is deployed and not deleted",
         "SELECT p.id::text
            FROM versioned.projects p
-           LEFT JOIN LATERAL (SELECT version_id, snapshot_seq FROM versioned.project_versions
-                               WHERE project_id = p.id ORDER BY snapshot_seq DESC LIMIT 1) v ON true
-          WHERE p.current_version_id IS DISTINCT FROM v.version_id
-             OR p.snapshot_seq <> coalesce(v.snapshot_seq + 1, p.snapshot_seq)",
+           LEFT JOIN LATERAL (SELECT version_id FROM versioned.project_versions
+                               WHERE project_id = p.id AND status = 'deployed' AND soft_deleted_at IS NULL
+                               ORDER BY created_at DESC, version_id DESC LIMIT 1) v ON true
+          WHERE p.current_version_id IS DISTINCT FROM v.version_id",
     ),
     (
-        "every version has a snapshot of its own, and number and time grow with it",
+        "files are stamped with the number after the last snapshot's",
+        "SELECT p.id::text
+           FROM versioned.projects p
+          CROSS JOIN LATERAL (
+                SELECT max(s.seq) AS seq
+                  FROM (SELECT snapshot_seq FROM versioned.project_versions WHERE project_id = p.id
+                        UNION ALL
+                        SELECT cut_snapshot_seq FROM versioned.project_build_metrics WHERE project_id = p.id) s(seq)) s
+          WHERE p.snapshot_seq <> coalesce(s.seq + 1, p.snapshot_seq) OR p.listed_snapshot_seq >= p.snapshot_seq",
+    ),
+    (
+        "what is listed of a snapshot is what the stamps of file versions say",
+        "SELECT v.version_id || ' ' || h.file_id
+           FROM versioned.project_versions v
+           JOIN versioned.project_file_heads h USING (project_id)
+          WHERE v.snapshot_listed AND v.pruned_at IS NULL
+            AND (SELECT s.version FROM versioned.project_file_snapshots s
+                  WHERE s.project_id = h.project_id AND s.file_id = h.file_id AND s.snapshot_seq <= v.snapshot_seq
+                  ORDER BY s.snapshot_seq DESC LIMIT 1)
+                IS DISTINCT FROM
+                (SELECT max(f.version) FROM versioned.project_file_versions f
+                  WHERE f.project_id = h.project_id AND f.file_id = h.file_id AND f.snapshot_seq <= v.snapshot_seq)",
+    ),
+    (
+        "no snapshot lists what is not there",
+        "SELECT s::text
+           FROM versioned.project_file_snapshots s
+           LEFT JOIN versioned.project_file_versions v USING (project_id, file_id, version)
+          WHERE v.id IS NULL",
+    ),
+    (
+        "at most one version of a project is published, and none that is deleted",
+        "SELECT project_id::text FROM versioned.project_versions
+          WHERE is_published::int = 1 GROUP BY project_id
+         HAVING count(*) > 1 OR bool_or(soft_deleted_at IS NOT NULL OR published_at IS NULL)",
+    ),
+    (
+        "every version has a snapshot of its own, with which time grows, and so do numbers but those given later",
         "SELECT version_id
            FROM (SELECT *, lag(snapshot_seq) OVER w AS last_snapshot, lag(created_at) OVER w AS earlier,
+                        lag(updated_at) OVER w AS last_updated,
                         lag((major_version, minor_version, patch_version)) OVER w AS last_number
                    FROM versioned.project_versions
                  WINDOW w AS (PARTITION BY project_id ORDER BY snapshot_seq, version_id)) v
           WHERE last_snapshot = snapshot_seq OR earlier > created_at
-             OR last_number >= (major_version, minor_version, patch_version)",
+             OR last_number >= (major_version, minor_version, patch_version) AND last_updated < created_at",
+    ),
+    (
+        "no number is given twice, whatever the index says",
+        "SELECT project_id || ' ' || major_version || '.' || minor_version || '.' || patch_version
+           FROM versioned.project_versions
+          GROUP BY project_id, major_version, minor_version, patch_version HAVING count(*) > 1",
     ),
     (
         "no file is stamped later than its project",
