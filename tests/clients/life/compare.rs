@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::files::Live;
 use super::model::{Model, changes, listed};
-use super::ops::{CONTENTS, EDITOR, KINDS, Listed, PATHS, STRANGER, VIEWER, VersionSaid, difference_of, listed_of};
+use super::ops::{self, CONTENTS, EDITOR, KINDS, Listed, PATHS, STRANGER, VIEWER, VersionSaid, difference_of, listed_of};
 use super::patches::{self, Tree};
 use super::World;
 use crate::support::{Random, Refusal, Session};
@@ -25,7 +25,7 @@ pub struct Comparing<'a> {
 }
 
 fn snapshot(rows: Result<Vec<Row>, Refusal>) -> Result<Vec<Listed>, String> {
-    rows.map(|rows| rows.iter().map(listed_of).collect()).map_err(|refusal| refusal.code)
+    rows.map(|rows| rows.iter().map(listed_of).collect()).map_err(|refusal| ops::reason(&refusal))
 }
 
 fn tree(live: &Live) -> Tree {
@@ -105,7 +105,7 @@ impl Comparing<'_> {
             let sql = "SELECT * FROM versioned.get_project_version_files($1, $2)";
             let id = model.id_of(n);
             let shown = snapshot(self.session(VIEWER).try_rows(sql, &[&project, &id]));
-            let wanted = if version.pruned { Err("PT409".to_owned()) } else { Ok(listed(&model.files_of(n))) };
+            let wanted = if version.pruned { Err("PT409 pruned".to_owned()) } else { Ok(listed(&model.files_of(n))) };
             prop_assert_eq!(shown, wanted, "files of version {}", n);
         }
         for (n, build) in model.builds.iter().enumerate() {

@@ -11,6 +11,7 @@ mod ops;
 mod patches;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::env;
 
 use proptest::prelude::*;
@@ -43,7 +44,8 @@ struct World {
     sessions: Vec<Session>,
     /// Build and version of another project of the same people.
     foreign: (String, String),
-    steps: usize,
+    /// How often each operation ended in each way.
+    seen: BTreeMap<(String, String), usize>,
     patches: usize,
 }
 
@@ -52,7 +54,7 @@ impl World {
         let users: Vec<Uuid> = (0..ACTORS).map(|_| Uuid::new_v4()).collect();
         let sessions = users.iter().map(|user| db.user(*user)).collect();
         let foreign = (String::new(), String::new());
-        let mut world = World { admin: db.connect(), users, sessions, foreign, steps: 0, patches: 0 };
+        let mut world = World { admin: db.connect(), users, sessions, foreign, seen: BTreeMap::new(), patches: 0 };
         let (project, ids) = world.project();
         world.sessions[OWNER].put(project, "a", "another project's\n");
         world.sessions[OWNER].succeed(project, &ids.0, serde_json::json!({})).expect("it succeeds");
@@ -79,7 +81,7 @@ impl World {
 
     /// Does one step and compares what is answered with what is predicted.
     fn step(&mut self, project: Uuid, model: &mut Model, (who, op): &Step) -> Result<(), TestCaseError> {
-        self.steps += 1;
+        let op = &op.clone().resolved(&model.files);
         let before = model.clone();
         let predicted = model.run(*who, op);
         // What changes nothing in the model changes no row. A description counts as a change even if it says nothing new.
@@ -95,8 +97,10 @@ impl World {
             }
             Err(refusal) => Err(refusal),
         };
-        let code = said.as_ref().map_err(|refusal| &*refusal.code);
-        prop_assert_eq!(code, predicted.as_ref().map_err(|code| *code), "{:?} by {}: {:?}", op, who, said);
+        let answered = said.as_ref().map_err(ops::reason);
+        prop_assert_eq!(answered, predicted.as_ref().map_err(|&why| why.to_owned()), "{:?} by {}: {:?}", op, who, said);
+        let outcome = predicted.err().unwrap_or("done");
+        *self.seen.entry((op.name(), outcome.to_owned())).or_default() += 1;
         if let Some(rows) = rows {
             prop_assert_eq!(self.everything(project), rows, "{:?} by {} changed something", op, who);
         }
@@ -145,7 +149,10 @@ fn projects_live_as_the_model_does() {
             panic!("{failure}\nAgain with LIFE_SEED={seed} LIFE_CASES=1");
         }
     }
-    let World { admin, steps, patches, .. } = &mut *world.borrow_mut();
-    println!("{steps} steps, {patches} patches");
+    let World { admin, seen, patches, .. } = &mut *world.borrow_mut();
+    for ((op, outcome), times) in &*seen {
+        println!("{op} {outcome}: {times}");
+    }
+    println!("{} steps, {patches} patches carried out", seen.values().sum::<usize>());
     invariants::hold(admin);
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::{Files, Live, Shown};
-use super::ops::{Change, Expected, Facts, Listed, OWNER, Op, PATHS, Pick, STRANGER, Said, VIEWER, VersionSaid};
+use super::ops::{Change, Expected, Facts, Listed, MISSING, OWNER, Op, PATHS, Pick, STRANGER, Said, VIEWER, VersionSaid};
 
 pub type Number = (i32, i32, i32);
 
-/// What is refused, by its SQLSTATE.
+/// What is refused by its SQLSTATE, and by the state of a version or build that is in the way.
 pub type Predicted<T> = Result<T, &'static str>;
 
 const UNKNOWN: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -91,32 +91,28 @@ impl Model {
     }
 
     fn version(&self, pick: Pick) -> Option<usize> {
-        let count = self.versions.len();
-        count.checked_sub(1 + pick % (count + 3))
+        picked(pick, self.versions.len())
     }
 
-    /// An id for what was picked: also of another project, of none, and the one reserved for a version to come.
+    /// The id of what was picked; those missing are one reserved for a version to come, another project's, and none at all.
     pub fn version_id(&self, pick: Pick) -> String {
-        let count = self.versions.len();
-        let newest = self.builds.last().filter(|build| build.status != "deployed");
-        match (self.version(pick), newest) {
+        let coming = self.builds.last().filter(|build| build.status != "deployed");
+        match (self.version(pick), coming) {
             (Some(version), _) => self.id_of(version),
-            (None, Some(build)) if pick % (count + 3) == count => build.version_id.clone(),
-            _ if pick % (count + 3) == count + 1 => self.foreign.1.clone(),
-            _ => UNKNOWN.to_owned(),
+            (None, Some(build)) if pick % 3 == 0 => build.version_id.clone(),
+            (None, _) if pick % 3 == 1 => self.foreign.1.clone(),
+            (None, _) => UNKNOWN.to_owned(),
         }
     }
 
     fn build(&self, pick: Pick) -> Option<usize> {
-        let count = self.builds.len();
-        count.checked_sub(1 + pick % (count + 2))
+        picked(pick, self.builds.len())
     }
 
     pub fn build_id(&self, pick: Pick) -> String {
-        let count = self.builds.len();
         match self.build(pick) {
             Some(build) => self.builds[build].id.clone(),
-            None if pick % (count + 2) == count => self.foreign.0.clone(),
+            None if pick % 2 == 0 => self.foreign.0.clone(),
             None => UNKNOWN.to_owned(),
         }
     }
@@ -182,7 +178,7 @@ impl Model {
                 let version = self.versions.iter().position(|version| version.build == build);
                 return Ok(Said::Version(self.said(version.expect("it has one"))));
             }
-            _ => return Err("PT409"),
+            status => return Err(has_ended(status)),
         }
         let asked = facts.change.flatten();
         let (number, change) = match self.highest {
@@ -222,8 +218,11 @@ impl Model {
         let Version { change, is_default, published, .. } = self.versions[version];
         if let Some(asked) = facts.change.flatten() {
             if asked != change {
-                if !is_default || published {
-                    return Err("PT409");
+                if !is_default {
+                    return Err("PT409 classified");
+                }
+                if published {
+                    return Err("PT409 published");
                 }
                 let number = after(self.highest.expect("there is a version"), asked);
                 self.highest = Some(number);
@@ -251,7 +250,7 @@ impl Model {
             return Ok(());
         }
         if deleted || needs_rebuild {
-            return Err("PT409");
+            return Err(if deleted { "PT409 deleted" } else { "PT409 needs_rebuild" });
         }
         for other in &mut self.versions {
             other.published = false;
@@ -266,7 +265,7 @@ impl Model {
     fn restore(&mut self, who: usize, version: usize, dry_run: bool) -> Predicted<Said> {
         let Version { deleted, pruned, cut, .. } = self.versions[version];
         if deleted || pruned {
-            return Err("PT409");
+            return Err(if deleted { "PT409 deleted" } else { "PT409 pruned" });
         }
         let restored = self.files.make(&self.live(cut), who, dry_run);
         Ok(Said::Restored(restored))
@@ -307,15 +306,16 @@ impl Model {
     /// The files of a version, unless some of them are gone.
     fn snapshot(&self, version: Option<usize>) -> Predicted<Live> {
         let version = version.ok_or("PT404")?;
-        if self.versions[version].pruned { Err("PT409") } else { Ok(self.files_of(version)) }
+        if self.versions[version].pruned { Err("PT409 pruned") } else { Ok(self.files_of(version)) }
     }
 
     pub fn snapshot_of_build(&self, build: usize) -> Predicted<Live> {
         let Build { status, cut, .. } = &self.builds[build];
         match (*status, cut) {
             ("started", Some(cut)) => Ok(self.live(*cut)),
+            ("started", None) => Err("PT409"),
             ("deployed", _) => self.snapshot(self.versions.iter().position(|version| version.build == build)),
-            _ => Err("PT409"),
+            (status, _) => Err(has_ended(status)),
         }
     }
 
@@ -376,7 +376,7 @@ impl Model {
             Op::Cut(pick) => {
                 let build = self.build(*pick).ok_or("PT404")?;
                 if self.builds[build].status != "started" {
-                    return Err("PT409");
+                    return Err(has_ended(self.builds[build].status));
                 }
                 if self.builds[build].cut.is_none() {
                     self.builds[build].cut = Some(self.cut());
@@ -390,7 +390,7 @@ impl Model {
             Op::Fail(pick) => {
                 let build = self.build(*pick).ok_or("PT404")?;
                 match self.builds[build].status {
-                    "deployed" => return Err("PT409"),
+                    "deployed" => return Err(has_ended("deployed")),
                     "started" => self.builds[build].status = "failed",
                     _ => {}
                 }
@@ -411,7 +411,7 @@ impl Model {
             Op::Remove(pick) => self.on_version(*pick, |model, version| {
                 let version = &mut model.versions[version];
                 version.deleted = version.deleted || !version.published;
-                if version.deleted { Ok(()) } else { Err("PT409") }
+                if version.deleted { Ok(()) } else { Err("PT409 published") }
             }),
             Op::BringBack(pick) => self.on_version(*pick, |model, version| {
                 model.versions[version].deleted = false;
@@ -463,6 +463,18 @@ fn refuse(who: usize, op: &Op) -> Predicted<()> {
         VIEWER if !reads => Err("42501"),
         _ if is_owners && who != OWNER => Err("42501"),
         _ => Ok(()),
+    }
+}
+
+fn picked(pick: Pick, count: usize) -> Option<usize> {
+    if pick < MISSING && count > 0 { Some(count - 1 - pick % count) } else { None }
+}
+
+fn has_ended(status: &str) -> &'static str {
+    match status {
+        "deployed" => "PT409 deployed",
+        "failed" => "PT409 failed",
+        _ => "PT409 abandoned",
     }
 }
 

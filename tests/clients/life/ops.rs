@@ -1,5 +1,6 @@
 //! What is done to a project, and how it is said to the database.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use postgres::Row;
@@ -7,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use super::files::Files;
 use super::model::Model;
 use crate::support::{Refusal, Session};
 
@@ -55,8 +57,13 @@ pub enum Expected {
     Number(i32),
 }
 
-/// A version or a build: counted from the newest one, then some that do not exist in the project.
+/// A version or a build, counted from the newest one and round again; from `MISSING` on, one that the project does not have.
 pub type Pick = usize;
+pub const MISSING: Pick = 100;
+
+/// Before an operation is resolved, from `LIVE` on: one of the live files' paths, or of the free ones.
+const LIVE: usize = PATHS.len();
+const FREE: usize = 2 * LIVE;
 
 /// Keys of `p_result` and `p_metadata`: not given, null or a value.
 #[derive(Clone, Debug)]
@@ -104,6 +111,42 @@ pub enum Op {
     Compare,
 }
 
+impl Op {
+    /// Its name, for statistics.
+    pub fn name(&self) -> String {
+        let text = format!("{self:?}");
+        text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    }
+
+    /// The same with the paths that it then means, none of them twice in a batch.
+    pub fn resolved(mut self, files: &Files) -> Op {
+        let live: BTreeSet<usize> = files.live(&files.now()).values().map(|file| file.path).collect();
+        let free: Vec<usize> = (0..PATHS.len()).filter(|path| !live.contains(path)).collect();
+        let live: Vec<usize> = live.into_iter().collect();
+        let resolve = |path: &mut usize| {
+            let choice = if *path >= FREE { &free } else { &live };
+            let n = *path % LIVE;
+            *path = if *path < LIVE || choice.is_empty() { n } else { choice[n % choice.len()] };
+        };
+        match &mut self {
+            Op::Save { path, .. } | Op::Delete { path, .. } | Op::Revert { path, .. } | Op::Read { path, .. } => {
+                resolve(path);
+            }
+            Op::Move { from, to, .. } => {
+                resolve(from);
+                resolve(to);
+            }
+            Op::Batch(elements) => {
+                let mut seen = BTreeSet::new();
+                elements.iter_mut().for_each(|element| resolve(&mut element.path));
+                elements.retain(|element| seen.insert(element.path));
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
 /// An operation and who tries it.
 pub type Step = (usize, Op);
 
@@ -116,12 +159,12 @@ fn expected() -> impl Strategy<Value = Expected> {
 }
 
 fn pick() -> impl Strategy<Value = Pick> {
-    prop_oneof![5 => 0..3usize, 2 => 0..12usize]
+    prop_oneof![12 => 0..3usize, 6 => 0..12usize, 1 => MISSING..MISSING + 3]
 }
 
 /// Of builds, nearly always the newest.
 fn build() -> impl Strategy<Value = Pick> {
-    prop_oneof![6 => Just(0usize), 3 => 0..12usize]
+    prop_oneof![12 => Just(0usize), 5 => 0..12usize, 1 => MISSING..MISSING + 2]
 }
 
 fn key<T: Clone + std::fmt::Debug + 'static>(
@@ -158,33 +201,27 @@ fn facts(bad: u32) -> impl Strategy<Value = Facts> {
 fn element() -> impl Strategy<Value = Element> {
     let body = prop_oneof![3 => (0..CONTENTS.len(), 0..KINDS.len()).prop_map(Some), 1 => Just(None)];
     let expected = prop_oneof![5 => Just(Expected::Anything), 5 => Just(Expected::Current), 1 => expected()];
-    (0..PATHS.len(), body, expected).prop_map(|(path, body, expected)| Element { path, body, expected })
+    let path = prop_oneof![1 => 0..LIVE, 1 => LIVE..FREE];
+    (path, body, expected).prop_map(|(path, body, expected)| Element { path, body, expected })
 }
 
-/// Each path once.
 fn batch() -> impl Strategy<Value = Vec<Element>> {
-    prop::collection::vec(element(), 0..5).prop_map(|elements| {
-        let mut batch: Vec<Element> = Vec::new();
-        for element in elements {
-            if batch.iter().all(|other| other.path != element.path) {
-                batch.push(element);
-            }
-        }
-        batch
-    })
+    prop::collection::vec(element(), 0..5)
 }
 
 fn change_of_files() -> impl Strategy<Value = Op> {
     let path = || 0..PATHS.len();
+    let there = || prop_oneof![1 => 0..LIVE, 3 => LIVE..FREE];
+    let free = prop_oneof![1 => 0..LIVE, 2 => FREE..FREE + LIVE];
     let kind = prop_oneof![6 => Just(0usize), 1 => Just(1usize)];
     prop_oneof![
         10 => (path(), 0..CONTENTS.len(), kind, expected())
             .prop_map(|(path, content, kind, expected)| Op::Save { path, content, kind, expected }),
-        4 => (path(), expected()).prop_map(|(path, expected)| Op::Delete { path, expected }),
-        7 => (path(), path(), expected()).prop_map(|(from, to, expected)| Op::Move { from, to, expected }),
-        3 => (path(), 1..6i32, expected()).prop_map(|(path, to, expected)| Op::Revert { path, to, expected }),
+        3 => (there(), expected()).prop_map(|(path, expected)| Op::Delete { path, expected }),
+        8 => (there(), free, expected()).prop_map(|(from, to, expected)| Op::Move { from, to, expected }),
+        4 => (there(), 1..6i32, expected()).prop_map(|(path, to, expected)| Op::Revert { path, to, expected }),
         4 => batch().prop_map(Op::Batch),
-        1 => (path(), prop::option::of(1..6i32)).prop_map(|(path, version)| Op::Read { path, version }),
+        1 => (there(), prop::option::of(1..6i32)).prop_map(|(path, version)| Op::Read { path, version }),
         1 => Just(Op::List),
     ]
 }
@@ -203,18 +240,18 @@ fn change_of_versions() -> impl Strategy<Value = Op> {
     let comment = prop_oneof![3 => Just(None), 1 => Just(Some("Live."))];
     let prune = (
         prop::option::weighted(0.2, 0..PATHS.len()),
-        prop_oneof![3 => Just(None), 3 => (0..4i32).prop_map(Some)],
+        prop_oneof![4 => Just(None), 3 => (0..4i32).prop_map(Some)],
         prop_oneof![8 => Just(None), 1 => Just(Some("1 hour")), 1 => Just(Some("0 s"))],
         prop::bool::weighted(0.2),
     );
     prop_oneof![
-        5 => (pick(), facts(1)).prop_map(|(version, facts)| Op::Describe(version, facts)),
+        6 => (pick(), facts(1)).prop_map(|(version, facts)| Op::Describe(version, facts)),
         4 => (pick(), comment).prop_map(|(version, comment)| Op::Publish(version, comment)),
         2 => pick().prop_map(Op::Unpublish),
-        4 => pick().prop_map(Op::Remove),
-        3 => pick().prop_map(Op::BringBack),
+        6 => pick().prop_map(Op::Remove),
+        4 => pick().prop_map(Op::BringBack),
         6 => (pick(), prop::bool::weighted(0.25)).prop_map(|(version, dry_run)| Op::Restore { version, dry_run }),
-        3 => prune.prop_map(|(path, keep_last, newer_than, dry_run)| Op::Prune { path, keep_last, newer_than, dry_run }),
+        5 => prune.prop_map(|(path, keep_last, newer_than, dry_run)| Op::Prune { path, keep_last, newer_than, dry_run }),
         2 => pick().prop_map(Op::VersionFiles),
         3 => (pick(), prop::option::of(pick()), 0..4i32)
             .prop_map(|(from, to, context)| Op::Diff { from, to, context }),
@@ -301,6 +338,16 @@ pub enum Said {
     Nothing,
 }
 
+
+/// Why a call is refused: its SQLSTATE, and the state of a version or build that is in the way.
+pub fn reason(refusal: &Refusal) -> String {
+    let code = &refusal.code;
+    let detail = refusal.detail.as_ref().filter(|_| code == "PT409").map(|_| refusal.json());
+    match detail.as_ref().and_then(|json| json.get("state").or(json.get("status"))?.as_str()) {
+        Some(state) => format!("{code} {state}"),
+        None => code.clone(),
+    }
+}
 
 pub fn path_of(path: &str) -> usize {
     PATHS.iter().position(|known| *known == path).expect("one of ours")
