@@ -4,11 +4,13 @@ use postgres::Row;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::World;
 use super::files::Live;
 use super::model::{Model, changes, listed};
-use super::ops::{self, CONTENTS, EDITOR, KINDS, Listed, PATHS, STRANGER, VIEWER, VersionSaid, difference_of, listed_of};
+use super::ops::{
+    self, CONTENTS, EDITOR, KINDS, Listed, PATHS, STRANGER, VIEWER, VersionSaid, difference_of, listed_of,
+};
 use super::patches::{self, Tree};
-use super::World;
 use crate::support::{Random, Refusal, Session};
 
 type Checked = Result<(), TestCaseError>;

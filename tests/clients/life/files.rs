@@ -254,7 +254,8 @@ impl Files {
     /// The history of the file that a path stands for, newest first; `None` if there is none.
     pub fn history(&self, path: usize) -> Option<Vec<Past>> {
         let versions = self.files[self.newest(path)?].iter().enumerate().rev().filter(|(_, version)| !version.removed);
-        let past = versions.map(|(n, version)| (n as i32 + 1, version.path, version.content, version.kind, version.who));
+        let past =
+            versions.map(|(n, version)| (n as i32 + 1, version.path, version.content, version.kind, version.who));
         Some(past.collect())
     }
 

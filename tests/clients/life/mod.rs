@@ -9,6 +9,7 @@ mod files;
 mod model;
 mod ops;
 mod patches;
+mod together;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +24,34 @@ use crate::support::{Database, Random, Session};
 use compare::Comparing;
 use model::Model;
 use ops::{ACTORS, OWNER, Op, ROLES, Step};
+
+/// Cases that are run by default.
+const CASES: u64 = 100;
+
+/// What must have happened in the sequences that are run by default, besides refusing viewers and strangers.
+const OUTCOMES: [(&str, &[&str]); 21] = [
+    ("Save", &["done", "PT409"]),
+    ("Delete", &["done", "PT404", "PT409"]),
+    ("Move", &["done", "PT404", "PT409"]),
+    ("Revert", &["done", "22023", "PT404", "PT409"]),
+    ("Batch", &["done", "PT404", "PT409"]),
+    ("Read", &["done", "PT404"]),
+    ("List", &["done"]),
+    ("Start", &["done", "PT409"]),
+    ("Cut", &["done", "PT404", "PT409 deployed", "PT409 failed", "PT409 abandoned"]),
+    ("Succeed", &["done", "PT404", "PT409 failed", "PT409 abandoned"]),
+    ("Fail", &["done", "PT404", "PT409 deployed"]),
+    ("BuildFiles", &["done", "PT404", "PT409", "PT409 failed", "PT409 abandoned", "PT409 pruned"]),
+    ("Describe", &["done", "22023", "PT404", "PT409 classified", "PT409 published"]),
+    ("Publish", &["done", "PT404", "PT409 deleted", "PT409 needs_rebuild"]),
+    ("Unpublish", &["done", "PT404"]),
+    ("Remove", &["done", "PT404", "PT409 published"]),
+    ("BringBack", &["done", "PT404"]),
+    ("Restore", &["done", "PT404", "PT409 deleted", "PT409 pruned"]),
+    ("Prune", &["done", "42501", "PT404"]),
+    ("VersionFiles", &["done", "PT404", "PT409 pruned"]),
+    ("Diff", &["done", "PT404", "PT409 pruned"]),
+];
 
 /// All that the project with the id `$1` has, but contents, as one text.
 const EVERYTHING: &str = "
@@ -138,10 +167,9 @@ fn numbers(seed: u64) -> TestRng {
 fn projects_live_as_the_model_does() {
     let db = Database::new("life");
     let world = RefCell::new(World::new(&db));
-    let first = variable("LIFE_SEED", 1);
-    for seed in first..first + variable("LIFE_CASES", 100) {
-        let config =
-            Config { cases: 1, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let (first, cases) = (variable("LIFE_SEED", 1), variable("LIFE_CASES", CASES));
+    for seed in first..first + cases {
+        let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, numbers(seed));
         let steps = prop::collection::vec(ops::step(), 20..140);
         let result = runner.run(&steps, |steps| world.borrow_mut().run(&steps, seed));
@@ -152,6 +180,11 @@ fn projects_live_as_the_model_does() {
     let World { admin, seen, patches, .. } = &mut *world.borrow_mut();
     for ((op, outcome), times) in &*seen {
         println!("{op} {outcome}: {times}");
+    }
+    for (op, outcomes) in OUTCOMES.iter().filter(|_| cases >= CASES) {
+        for outcome in *outcomes {
+            assert!(seen.contains_key(&((*op).to_owned(), (*outcome).to_owned())), "no {op} ended with {outcome}");
+        }
     }
     println!("{} steps, {patches} patches carried out", seen.values().sum::<usize>());
     invariants::hold(admin);

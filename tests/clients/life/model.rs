@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::{Files, Live, Shown};
-use super::ops::{Change, Expected, Facts, Listed, MISSING, OWNER, Op, PATHS, Pick, STRANGER, Said, VIEWER, VersionSaid};
+use super::ops::{
+    Change, Expected, Facts, Listed, MISSING, OWNER, Op, PATHS, Pick, STRANGER, Said, VIEWER, VersionSaid,
+};
 
 pub type Number = (i32, i32, i32);
 
@@ -280,7 +282,8 @@ impl Model {
         if recent {
             return Ok(Said::Pruned(Vec::new()));
         }
-        let kept = self.versions.iter().filter(|version| !(version.deleted || version.pruned)).map(|version| version.cut);
+        let kept =
+            self.versions.iter().filter(|version| !(version.deleted || version.pruned)).map(|version| version.cut);
         let active = self.builds.iter().filter(|build| build.status == "started").filter_map(|build| build.cut);
         let kept: BTreeSet<(usize, i32)> =
             kept.chain(active).flat_map(|cut| self.cuts[cut].iter().map(|(file, version)| (*file, *version))).collect();
@@ -320,11 +323,7 @@ impl Model {
     }
 
     /// Changes a version; what is said about it then.
-    fn on_version(
-        &mut self,
-        pick: Pick,
-        change: impl FnOnce(&mut Model, usize) -> Predicted<()>,
-    ) -> Predicted<Said> {
+    fn on_version(&mut self, pick: Pick, change: impl FnOnce(&mut Model, usize) -> Predicted<()>) -> Predicted<Said> {
         let version = self.version(pick).ok_or("PT404")?;
         change(self, version)?;
         Ok(Said::Version(self.said(version)))
@@ -425,9 +424,7 @@ impl Model {
                 let keep_last = keep_last.unwrap_or(0) as usize;
                 self.prune(*path, keep_last, *newer_than == Some("1 hour"), *dry_run)
             }
-            Op::VersionFiles(pick) => {
-                self.snapshot(self.version(*pick)).map(|live| Said::Snapshot(listed(&live)))
-            }
+            Op::VersionFiles(pick) => self.snapshot(self.version(*pick)).map(|live| Said::Snapshot(listed(&live))),
             Op::Diff { from, to, .. } => {
                 let from = self.snapshot(self.version(*from))?;
                 let to = match to {
@@ -455,8 +452,7 @@ fn refuse(who: usize, op: &Op) -> Predicted<()> {
         Op::Compare => return Ok(()),
         _ => {}
     }
-    let reads =
-        matches!(op, Op::Read { .. } | Op::List | Op::BuildFiles(_) | Op::VersionFiles(_) | Op::Diff { .. });
+    let reads = matches!(op, Op::Read { .. } | Op::List | Op::BuildFiles(_) | Op::VersionFiles(_) | Op::Diff { .. });
     let is_owners = matches!(op, Op::Prune { .. });
     match who {
         STRANGER => Err("PT404"),
@@ -488,8 +484,7 @@ fn after((major, minor, patch): Number, change: &str) -> Number {
 
 /// The rows in which calls show files.
 pub fn listed(live: &Live) -> Vec<Listed> {
-    let mut rows: Vec<Listed> =
-        live.values().map(|file| (file.path, file.version, file.content, file.kind)).collect();
+    let mut rows: Vec<Listed> = live.values().map(|file| (file.path, file.version, file.content, file.kind)).collect();
     rows.sort();
     rows
 }

@@ -86,14 +86,35 @@ pub struct Element {
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    Save { path: usize, content: usize, kind: usize, expected: Expected },
-    Delete { path: usize, expected: Expected },
-    Move { from: usize, to: usize, expected: Expected },
-    Revert { path: usize, to: i32, expected: Expected },
+    Save {
+        path: usize,
+        content: usize,
+        kind: usize,
+        expected: Expected,
+    },
+    Delete {
+        path: usize,
+        expected: Expected,
+    },
+    Move {
+        from: usize,
+        to: usize,
+        expected: Expected,
+    },
+    Revert {
+        path: usize,
+        to: i32,
+        expected: Expected,
+    },
     Batch(Vec<Element>),
-    Read { path: usize, version: Option<i32> },
+    Read {
+        path: usize,
+        version: Option<i32>,
+    },
     List,
-    Start { supersede: bool },
+    Start {
+        supersede: bool,
+    },
     Cut(Pick),
     Succeed(Pick, Facts),
     Fail(Pick),
@@ -103,10 +124,22 @@ pub enum Op {
     Unpublish(Pick),
     Remove(Pick),
     BringBack(Pick),
-    Restore { version: Pick, dry_run: bool },
-    Prune { path: Option<usize>, keep_last: Option<i32>, newer_than: Option<&'static str>, dry_run: bool },
+    Restore {
+        version: Pick,
+        dry_run: bool,
+    },
+    Prune {
+        path: Option<usize>,
+        keep_last: Option<i32>,
+        newer_than: Option<&'static str>,
+        dry_run: bool,
+    },
     VersionFiles(Pick),
-    Diff { from: Pick, to: Option<Pick>, context: i32 },
+    Diff {
+        from: Pick,
+        to: Option<Pick>,
+        context: i32,
+    },
     /// Compares everything that can be read with the model.
     Compare,
 }
@@ -338,7 +371,6 @@ pub enum Said {
     Nothing,
 }
 
-
 /// Why a call is refused: its SQLSTATE, and the state of a version or build that is in the way.
 pub fn reason(refusal: &Refusal) -> String {
     let code = &refusal.code;
@@ -385,13 +417,18 @@ pub fn listed_of(row: &Row) -> Listed {
     (path_of(row.get("file_path")), row.get("version"), content, kind_of(row.get("file_type")))
 }
 
-/// A row of a comparison, if the lines it counts are those that it shows.
-pub fn difference_of(row: &Row) -> Change {
-    let (added, removed): (i64, i64) = (row.get("lines_added"), row.get("lines_removed"));
-    let diff: &str = row.get("diff");
+/// Lines that a patch of one file adds and removes.
+pub fn lines_of(diff: &str) -> (i64, i64) {
     let hunks = diff.find("\n@@ ").map_or("", |start| &diff[start + 1..]);
     let count = |mark| hunks.split('\n').filter(|line| line.starts_with(mark)).count() as i64;
-    assert_eq!((added, removed), (count('+'), count('-')), "lines of {diff}");
+    (count('+'), count('-'))
+}
+
+/// A row of a comparison, if the lines it counts are those that it shows.
+pub fn difference_of(row: &Row) -> Change {
+    let counted: (i64, i64) = (row.get("lines_added"), row.get("lines_removed"));
+    let diff: &str = row.get("diff");
+    assert_eq!(counted, lines_of(diff), "lines of {diff}");
     change_row(row)
 }
 
@@ -472,29 +509,31 @@ pub fn call(
             "SELECT * FROM versioned.atomic_upsert_project_files($1, $2)",
             &[&project, &batch_json(model, elements)],
         )?),
-        Op::Read { path, version } => files(
-            session
-                .try_rows("SELECT * FROM versioned.get_project_file($1, $2, $3)", &[&project, &PATHS[*path], version])?,
-        ),
-        Op::List => {
-            snapshot(session.try_rows("SELECT * FROM versioned.get_current_project_files($1)", &[&project])?)
+        Op::Read { path, version } => {
+            files(session.try_rows(
+                "SELECT * FROM versioned.get_project_file($1, $2, $3)",
+                &[&project, &PATHS[*path], version],
+            )?)
         }
+        Op::List => snapshot(session.try_rows("SELECT * FROM versioned.get_current_project_files($1)", &[&project])?),
         Op::Start { supersede } => {
             let started = session.start(project, *supersede)?;
             return Ok((Said::Started, Some((started.build, started.version))));
         }
-        Op::Cut(pick) => build(
-            session.try_row("SELECT * FROM versioned.cut_project_build($1, $2)", &[&project, &build_id(*pick)])?,
-        ),
+        Op::Cut(pick) => {
+            build(session.try_row("SELECT * FROM versioned.cut_project_build($1, $2)", &[&project, &build_id(*pick)])?)
+        }
         Op::Succeed(pick, facts) => version(session.try_row(
             "SELECT * FROM versioned.create_version_on_success($1, $2, $3)",
             &[&project, &build_id(*pick), &facts.json()],
         )?),
         Op::Fail(pick) => build(
-            session.try_row("SELECT * FROM versioned.fail_project_build($1, $2, 'no')", &[&project, &build_id(*pick)])?,
+            session
+                .try_row("SELECT * FROM versioned.fail_project_build($1, $2, 'no')", &[&project, &build_id(*pick)])?,
         ),
         Op::BuildFiles(pick) => snapshot(
-            session.try_rows("SELECT * FROM versioned.get_project_build_files($1, $2)", &[&project, &build_id(*pick)])?,
+            session
+                .try_rows("SELECT * FROM versioned.get_project_build_files($1, $2)", &[&project, &build_id(*pick)])?,
         ),
         Op::Describe(pick, facts) => version(session.try_row(
             "SELECT * FROM versioned.update_version_metadata($1, $2, $3)",
@@ -504,10 +543,12 @@ pub fn call(
             "SELECT * FROM versioned.publish_project_version($1, $2, $3)",
             &[&project, &version_id(*pick), comment],
         )?),
-        Op::Unpublish(pick) => version(session.try_row(
-            "SELECT * FROM versioned.unpublish_project_version($1, $2)",
-            &[&project, &version_id(*pick)],
-        )?),
+        Op::Unpublish(pick) => {
+            version(session.try_row(
+                "SELECT * FROM versioned.unpublish_project_version($1, $2)",
+                &[&project, &version_id(*pick)],
+            )?)
+        }
         Op::Remove(pick) => version(
             session
                 .try_row("SELECT * FROM versioned.delete_project_version($1, $2)", &[&project, &version_id(*pick)])?,
