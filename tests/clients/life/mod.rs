@@ -65,6 +65,13 @@ const EVERYTHING: &str = "
             UNION ALL SELECT s::text FROM versioned.project_file_snapshots s WHERE project_id = $1
             UNION ALL SELECT v::text FROM versioned.project_file_versions v WHERE project_id = $1) t(t)";
 
+/// Forgets which files snapshots have, which 0.1.0 did not list.
+const AGE: [&str; 3] = [
+    "UPDATE versioned.project_versions SET snapshot_listed = false WHERE project_id = $1",
+    "UPDATE versioned.projects SET listed_snapshot_seq = 0 WHERE id = $1",
+    "DELETE FROM versioned.project_file_snapshots WHERE project_id = $1",
+];
+
 /// Who acts, and where.
 struct World {
     admin: Session,
@@ -144,8 +151,16 @@ impl World {
                 TestCaseError::Fail(why) => TestCaseError::fail(format!("step {n}: {why}")),
                 error => error,
             })?;
-            if matches!(step.1, Op::Compare) {
-                Comparing { world: self, project, model: &model, random: Random(seed + n as u64) }.all()?;
+            match step.1 {
+                Op::Compare => {
+                    Comparing { world: self, project, model: &model, random: Random(seed + n as u64) }.all()?;
+                }
+                Op::Age if model.age() => {
+                    for sql in AGE {
+                        self.admin.rows(sql, &[&project]);
+                    }
+                }
+                _ => {}
             }
         }
         Comparing { world: self, project, model: &model, random: Random(seed) }.all()

@@ -53,6 +53,8 @@ pub struct Version {
 pub struct Model {
     pub files: Files,
     cuts: Vec<Shown>,
+    /// How many of them are not listed.
+    aged: usize,
     pub builds: Vec<Build>,
     /// In the order of their creation.
     pub versions: Vec<Version>,
@@ -66,7 +68,8 @@ impl Model {
     /// A project that its owner has just created, with its first build.
     pub fn new(build: (String, String), foreign: (String, String)) -> Model {
         let (files, highest) = (Files::default(), None);
-        let mut model = Model { files, cuts: Vec::new(), builds: Vec::new(), versions: Vec::new(), highest, foreign };
+        let mut model =
+            Model { files, cuts: Vec::new(), aged: 0, builds: Vec::new(), versions: Vec::new(), highest, foreign };
         model.add_build(OWNER);
         model.name_build(build);
         model
@@ -160,13 +163,28 @@ impl Model {
         self.cuts.len() - 1
     }
 
-    /// The live files of a cut. Where a file's version has been pruned, what is left: the version of an earlier cut.
+    /// The live files of a cut. Where a file's version has been pruned, what is left: the version that was listed before,
+    /// or any earlier one if none was listed.
     fn live(&self, cut: Cut) -> Live {
-        let version_of = |file: usize| {
-            let mut listed = self.cuts[..=cut].iter().rev().filter_map(|cut| cut.get(&file).copied());
-            listed.find(|version| !self.files.is_removed(file, *version)).map(|version| (file, version))
+        let version_of = |(&file, &shown): (&usize, &i32)| {
+            let is_there = |version: &i32| !self.files.is_removed(file, *version);
+            let version = if cut < self.aged {
+                (1..=shown).rev().find(is_there)
+            } else {
+                self.cuts[self.aged..=cut].iter().rev().filter_map(|cut| cut.get(&file).copied()).find(is_there)
+            };
+            version.map(|version| (file, version))
         };
-        self.files.live(&self.cuts[cut].keys().filter_map(|file| version_of(*file)).collect())
+        self.files.live(&self.cuts[cut].iter().filter_map(version_of).collect())
+    }
+
+    /// Forgets what is listed, unless the cut of an active build needs it; whether it did.
+    pub fn age(&mut self) -> bool {
+        let is_needed = self.builds.iter().any(|build| build.status == "started" && build.cut.is_some());
+        if !is_needed {
+            self.aged = self.cuts.len();
+        }
+        !is_needed
     }
 
     pub fn files_of(&self, version: usize) -> Live {
@@ -433,7 +451,7 @@ impl Model {
                 };
                 Ok(Said::Changes(changes(&from, &to)))
             }
-            Op::Compare => Ok(Said::Nothing),
+            Op::Age | Op::Compare => Ok(Said::Nothing),
         }
     }
 
@@ -449,7 +467,7 @@ fn refuse(who: usize, op: &Op) -> Predicted<()> {
         Op::Describe(_, facts) if facts.change == Some(None) || facts.needs_rebuild == Some(None) => {
             return Err("22023");
         }
-        Op::Compare => return Ok(()),
+        Op::Age | Op::Compare => return Ok(()),
         _ => {}
     }
     let reads = matches!(op, Op::Read { .. } | Op::List | Op::BuildFiles(_) | Op::VersionFiles(_) | Op::Diff { .. });

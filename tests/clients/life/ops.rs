@@ -140,6 +140,8 @@ pub enum Op {
         to: Option<Pick>,
         context: i32,
     },
+    /// Makes the project one that an earlier release left behind: no snapshot so far is listed.
+    Age,
     /// Compares everything that can be read with the model.
     Compare,
 }
@@ -297,6 +299,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         500 => change_of_files(),
         300 => change_of_builds(),
         300 => change_of_versions(),
+        3 => Just(Op::Age),
         3 => Just(Op::Compare),
     ];
     (who, any::<bool>(), op).prop_map(|(who, as_owner, op)| match op {
@@ -582,7 +585,7 @@ pub fn call(
             let rows = session.try_rows(sql, &[&project, &from, &to, context])?;
             Said::Changes(rows.iter().map(difference_of).collect())
         }
-        Op::Compare => Said::Nothing,
+        Op::Age | Op::Compare => Said::Nothing,
     };
     Ok((said, None))
 }
