@@ -5,11 +5,10 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::World;
+use super::answers::{self, Listed, VersionSaid, difference_of, listed_of};
 use super::files::Live;
 use super::model::{Model, changes, listed};
-use super::ops::{
-    self, CONTENTS, EDITOR, KINDS, Listed, PATHS, STRANGER, VIEWER, VersionSaid, difference_of, listed_of,
-};
+use super::ops::{CONTENTS, EDITOR, KINDS, PATHS, STRANGER, VIEWER};
 use super::patches::{self, Tree};
 use crate::support::{Random, Refusal, Session};
 
@@ -27,7 +26,7 @@ pub struct Comparing<'a> {
 }
 
 fn snapshot(rows: Result<Vec<Row>, Refusal>) -> Result<Vec<Listed>, String> {
-    rows.map(|rows| rows.iter().map(listed_of).collect()).map_err(|refusal| ops::reason(&refusal))
+    rows.map(|rows| rows.iter().map(listed_of).collect()).map_err(|refusal| answers::reason(&refusal))
 }
 
 fn tree(live: &Live) -> Tree {
@@ -274,11 +273,21 @@ impl Comparing<'_> {
             &[&self.project, &model.id_of(from), &to.map(|to| model.id_of(to)), &context];
         let rows = self.world.sessions[VIEWER].rows(DIFF, args);
         let shown: Vec<_> = rows.iter().map(difference_of).collect();
-        prop_assert_eq!(shown, changes(&before, &after));
+        prop_assert_eq!(&shown, &changes(&before, &after));
         let patch: String = rows.iter().map(|row| row.get::<_, &str>("diff")).collect();
         let made = patches::apply(&tree(&before), &patch, context);
         prop_assert_eq!(made, Ok(tree(&after)), "context {}, from {:?} by\n{}", context, tree(&before), patch);
-        self.world.patches += 1;
+        let is_moved = |to: usize, from: usize| shown.contains(&(to, Some(from), "moved"));
+        let moves = shown.iter().filter_map(|(to, from, _)| Some((*to, (*from)?)));
+        let (mut swaps, mut successions) = (0, 0);
+        for (to, from) in moves {
+            swaps += usize::from(is_moved(from, to));
+            successions += usize::from(shown.iter().any(|(path, ..)| *path == from));
+        }
+        let [patches, with_swap, with_succession] = &mut self.world.patches;
+        *patches += 1;
+        *with_swap += usize::from(swaps > 0);
+        *with_succession += usize::from(successions > swaps);
         Ok(())
     }
 }

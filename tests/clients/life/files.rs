@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::answers::{Change, FileSaid};
 use super::model::Predicted;
-use super::ops::{Change, FileSaid};
 
 /// A version of a file.
 #[derive(Clone, Debug, PartialEq)]

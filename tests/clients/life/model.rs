@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::answers::{Change, Listed, Said, VersionSaid};
 use super::files::{Files, Live, Shown};
-use super::ops::{
-    Change, Expected, Facts, Listed, MISSING, OWNER, Op, PATHS, Pick, STRANGER, Said, VIEWER, VersionSaid,
-};
+use super::ops::{Expected, Facts, MISSING, OWNER, Op, PATHS, Pick, STRANGER, VIEWER};
 
 pub type Number = (i32, i32, i32);
 
@@ -451,7 +450,7 @@ impl Model {
                 };
                 Ok(Said::Changes(changes(&from, &to)))
             }
-            Op::Age | Op::Compare => Ok(Said::Nothing),
+            Op::Swap(..) | Op::Discard(_) | Op::Age | Op::Compare => Ok(Said::Nothing),
         }
     }
 

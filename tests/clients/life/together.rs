@@ -8,7 +8,8 @@ use postgres::Row;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::ops::{self, OWNER, VIEWER};
+use super::answers;
+use super::ops::{OWNER, VIEWER};
 use super::patches::{self, Tree};
 use super::{World, variable};
 use crate::calls::{Answer, Listed};
@@ -234,7 +235,7 @@ impl Worker {
                 let sql = "SELECT * FROM versioned.diff_project_versions($1, $2, $3)";
                 let rows = self.session.try_rows(sql, &[&project, &from, &to])?;
                 rows.iter().for_each(|row| {
-                    let (added, removed) = ops::lines_of(row.get("diff"));
+                    let (added, removed) = answers::lines_of(row.get("diff"));
                     assert_eq!((row.get("lines_added"), row.get("lines_removed")), (added, removed));
                 });
                 "diff"
@@ -277,7 +278,7 @@ fn intact(session: &mut Session, project: Uuid, version: &str) -> Option<Vec<Lis
     match session.try_rows(VERSION_FILES, &[&project, &version]) {
         Ok(rows) => Some(listed(rows)),
         Err(refusal) => {
-            assert_eq!(ops::reason(&refusal), "PT409 pruned", "{refusal:?}");
+            assert_eq!(answers::reason(&refusal), "PT409 pruned", "{refusal:?}");
             None
         }
     }
