@@ -41,6 +41,9 @@ pub type Live = BTreeMap<usize, LiveFile>;
 /// A version in a file's history: number, path, content, kind, author.
 pub type Past = (i32, usize, Option<usize>, usize, usize);
 
+/// What a batch does at a path: a content of a kind or none, and what it expects.
+pub type Wanted = (usize, Option<(usize, usize)>, Option<i32>);
+
 /// Files are known by their place in `files`, which never changes, as their identity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Files {
@@ -212,11 +215,7 @@ impl Files {
     }
 
     /// All of them or none; one that is not found counts for more than any conflict.
-    pub fn batch(
-        &mut self,
-        who: usize,
-        elements: &[(usize, Option<(usize, usize)>, Option<i32>)],
-    ) -> Predicted<Vec<FileSaid>> {
+    pub fn batch(&mut self, who: usize, elements: &[Wanted]) -> Predicted<Vec<FileSaid>> {
         let mut saved = self.clone();
         let (mut rows, mut conflicts) = (Vec::new(), false);
         for (path, body, expected) in elements {

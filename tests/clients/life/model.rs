@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::answers::{Change, Listed, Said, VersionSaid};
 use super::files::{Files, Live, Shown};
-use super::ops::{Expected, Facts, MISSING, OWNER, Op, PATHS, Pick, STRANGER, VIEWER};
+use super::ops::{Expected, Facts, MISSING, OWNER, Op, Pick, STRANGER, VIEWER};
 
 pub type Number = (i32, i32, i32);
 
@@ -103,7 +103,7 @@ impl Model {
         let coming = self.builds.last().filter(|build| build.status != "deployed");
         match (self.version(pick), coming) {
             (Some(version), _) => self.id_of(version),
-            (None, Some(build)) if pick % 3 == 0 => build.version_id.clone(),
+            (None, Some(build)) if pick.is_multiple_of(3) => build.version_id.clone(),
             (None, _) if pick % 3 == 1 => self.foreign.1.clone(),
             (None, _) => UNKNOWN.to_owned(),
         }
@@ -116,7 +116,7 @@ impl Model {
     pub fn build_id(&self, pick: Pick) -> String {
         match self.build(pick) {
             Some(build) => self.builds[build].id.clone(),
-            None if pick % 2 == 0 => self.foreign.0.clone(),
+            None if pick.is_multiple_of(2) => self.foreign.0.clone(),
             None => UNKNOWN.to_owned(),
         }
     }
@@ -534,6 +534,5 @@ pub fn changes(from: &Live, to: &Live) -> Vec<Change> {
         }
     }
     changes.sort();
-    debug_assert!(changes.iter().all(|(path, ..)| *path < PATHS.len()));
     changes
 }

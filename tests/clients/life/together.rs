@@ -360,6 +360,8 @@ fn patches_between(session: &mut Session, project: Uuid) {
 }
 
 fn work_together(db: &Database, seed: u64, may_prune: bool) {
+    // Shown if anything fails. The seed repeats what each worker does, not who comes first.
+    println!("LIFE_SEED={seed}");
     let mut world = World::new(db);
     let (project, _) = world.project();
     let workers: Vec<Worker> = [OWNER, 1, 2]
@@ -394,7 +396,7 @@ fn work_together(db: &Database, seed: u64, may_prune: bool) {
         while at_work.load(Ordering::SeqCst) > 0 {
             watch(&mut viewer, project);
         }
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("LIFE_SEED={seed}"))).collect()
+        threads.into_iter().map(|thread| thread.join().expect("no worker panics")).collect()
     });
     let mut done: BTreeMap<&str, usize> = BTreeMap::new();
     for (what, times) in workers.iter().flat_map(|worker| &worker.done) {
