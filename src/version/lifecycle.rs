@@ -92,7 +92,7 @@ impl<'a> Version<'a> {
                                             FROM {s}.project_versions v
                                            WHERE uuid_hash_extended(v.project_id, 0) = uuid_hash_extended(:project, 0)
                                              AND v.project_id = :project AND v.soft_deleted_at IS NULL
-                                             AND v.status = 'deployed'
+                                             AND v.status = 'deployed' AND v.pruned_at IS NULL
                                            ORDER BY v.created_at DESC, v.version_id DESC
                                            LIMIT 1)
               WHERE id = :project",

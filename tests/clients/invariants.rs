@@ -118,11 +118,12 @@ const INVARIANTS: &[(&str, &str)] = &[
           WHERE b.build_id IS NULL OR b.completed_at IS NOT NULL AND s.ended_at IS NULL",
     ),
     (
-        "the current version is the newest that is deployed and not deleted",
+        "the current version is the newest that is deployed, not deleted and not pruned",
         "SELECT p.id::text
            FROM versioned.projects p
            LEFT JOIN LATERAL (SELECT version_id FROM versioned.project_versions
                                WHERE project_id = p.id AND status = 'deployed' AND soft_deleted_at IS NULL
+                                 AND pruned_at IS NULL
                                ORDER BY created_at DESC, version_id DESC LIMIT 1) v ON true
           WHERE p.current_version_id IS DISTINCT FROM v.version_id",
     ),

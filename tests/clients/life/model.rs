@@ -125,9 +125,9 @@ impl Model {
         self.builds[self.versions[version].build].version_id.clone()
     }
 
-    /// The newest version that is not deleted.
+    /// The newest version that is not deleted, and whose files are there.
     pub fn current(&self) -> Option<usize> {
-        self.versions.iter().rposition(|version| !version.deleted)
+        self.versions.iter().rposition(|version| !(version.deleted || version.pruned))
     }
 
     /// What a call that tells about a version says.
@@ -162,19 +162,9 @@ impl Model {
         self.cuts.len() - 1
     }
 
-    /// The live files of a cut. Where a file's version has been pruned, what is left: the version that was listed before,
-    /// or any earlier one if none was listed.
+    /// The live files of a cut.
     fn live(&self, cut: Cut) -> Live {
-        let version_of = |(&file, &shown): (&usize, &i32)| {
-            let is_there = |version: &i32| !self.files.is_removed(file, *version);
-            let version = if cut < self.aged {
-                (1..=shown).rev().find(is_there)
-            } else {
-                self.cuts[self.aged..=cut].iter().rev().filter_map(|cut| cut.get(&file).copied()).find(is_there)
-            };
-            version.map(|version| (file, version))
-        };
-        self.files.live(&self.cuts[cut].iter().filter_map(version_of).collect())
+        self.files.live(&self.cuts[cut])
     }
 
     /// Forgets what is listed, unless the cut of an active build needs it; whether it did.
