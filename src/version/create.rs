@@ -7,13 +7,14 @@ use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
 use super::semver::{ChangeType, Number};
 use super::snapshot::{self, Snapshot};
-use crate::args;
-use crate::backend::{Answer, Call, Db, Statement, Timestamp};
+use super::state;
+use crate::backend::{Answer, Call, Db, FreshSnapshot, Statement, Timestamp};
 use crate::builds::{self, Build, Ended, id_argument};
 use crate::caller::Role;
 use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::input;
+use crate::{args, build_result_columns, versions_of_project};
 
 /// The number after the highest one that the project has ever used: every number ever given is still in the table or below
 /// one that is.
@@ -37,22 +38,23 @@ pub fn next_number(exclusive: &Exclusive, change: ChangeType) -> Result<Option<N
 
 /// When the version is created: later than every other one, even if the clock was set back, because this is their order.
 fn created_at(exclusive: &Exclusive) -> Timestamp {
-    static NEWEST: Statement =
-        Statement::new("SELECT max(created_at) AS created_at FROM {s}.project_versions WHERE project_id = :project");
+    static NEWEST: Statement = Statement::new(concat!(
+        "SELECT v.created_at FROM {s}.project_versions v WHERE ",
+        versions_of_project!("v"),
+        " ORDER BY v.created_at DESC LIMIT 1",
+    ));
     let rows = exclusive.db.run(&NEWEST, &args! { project: exclusive.project });
-    let newest: Option<Timestamp> = rows.one().get("created_at");
+    let newest: Option<Timestamp> = rows.first().map(|row| row.value("created_at"));
     newest.map_or(exclusive.now, |newest| exclusive.now.max(Timestamp(newest.0 + 1)))
 }
 
 /// The snapshot of the project's current version; an empty one if it has none.
-fn parent_snapshot(db: &Db, project: Uuid) -> Snapshot {
-    static PARENT: Statement = Statement::new(
-        "SELECT v.snapshot_seq, v.snapshot_listed
-           FROM {s}.projects p
-           JOIN {s}.project_versions v ON v.project_id = p.id AND v.version_id = p.current_version_id
-          WHERE p.id = :project",
-    );
-    db.run(&PARENT, &args! { project }).first().map_or(Snapshot::EMPTY, |row| Snapshot::of(&row))
+fn parent_snapshot(db: &Db, project: Uuid) -> Result<Snapshot, Error> {
+    static CURRENT: Statement = Statement::new("SELECT current_version_id FROM {s}.projects WHERE id = :project");
+    let _now = FreshSnapshot::take();
+    let current = db.read(&CURRENT, &args! { project }).first().and_then(|row| row.get::<String>("current_version_id"));
+    let version = current.map(|id| state::look_up(db, project, &id)).transpose()?.flatten();
+    Ok(version.map_or(Snapshot::EMPTY, |version| Snapshot::of(&version)))
 }
 
 fn insert(
@@ -62,7 +64,7 @@ fn insert(
     (number, change): (Number, ChangeType),
     (snapshot, stats): (Snapshot, Stats),
 ) -> Answer {
-    static INSERT: Statement = Statement::new(
+    static INSERT: Statement = Statement::new(concat!(
         "INSERT INTO {s}.project_versions AS v
                 (project_id, version_id, user_id, prompt, framework, parent_version_id, status,
                  change_type, change_type_defaulted, major_version, minor_version, patch_version,
@@ -86,15 +88,9 @@ fn insert(
                 coalesce(r.auto_classified, false),
                 r.classification_confidence, r.classification_reasoning, r.from_recommendation_id,
                 r.git_commit_sha, r.git_tag, r.user_comment
-           FROM jsonb_to_record(:result::jsonb) AS r (
-                enhanced_prompt text, prompt_metadata jsonb, base_version_id text, needs_rebuild boolean,
-                preview_url text, artifact_url text, artifact_size bigint, artifact_checksum text,
-                output_size_bytes bigint, build_duration_ms bigint, install_duration_ms bigint,
-                deploy_duration_ms bigint, node_version text, pnpm_version text, cf_deployment_id text,
-                base_snapshot_id text, ai_json jsonb, version_name text, version_description text, prerelease text,
-                breaking_risk text, auto_classified boolean, classification_confidence numeric,
-                classification_reasoning text, from_recommendation_id text, git_commit_sha text, git_tag text,
-                user_comment text)
+           FROM jsonb_to_record(:result::jsonb) AS r (",
+        build_result_columns!(),
+        ")
            LEFT JOIN LATERAL (
                 SELECT a.session_id, a.started_at, max(coalesce(a.ended_at, :at)) OVER () AS last_used_at
                   FROM {s}.project_ai_time_sessions a
@@ -102,7 +98,7 @@ fn insert(
                  ORDER BY a.started_at, a.session_id
                  LIMIT 1) s ON true
          RETURNING v",
-    );
+    ));
     let json = serde_json::to_string(result).expect("strings, numbers and JSON");
     let args = args! {
         project: exclusive.project,
@@ -155,7 +151,7 @@ fn succeed(
     }
     exclusive.refuse_unseen_saves()?;
     let cut = snapshot::of_build(db, project, build_id);
-    let compare = (parent_snapshot(db, project), cut.unwrap_or(Snapshot::NOW));
+    let compare = (parent_snapshot(db, project)?, cut.unwrap_or(Snapshot::NOW));
     let stats = line_stats::between(db, project, compare, &mut compared)?;
     stats.notice();
     let asked = result.change_type.unwrap_or(ChangeType::Minor);
@@ -197,7 +193,7 @@ fn create(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_sys::Functio
         let compare = |db: &Db| {
             let mut compared = Compared::default();
             let cut = snapshot::of_build(db, project, &build_id);
-            let snapshots = (parent_snapshot(db, project), cut.unwrap_or(Snapshot::NOW));
+            let snapshots = (parent_snapshot(db, project)?, cut.unwrap_or(Snapshot::NOW));
             line_stats::between(db, project, snapshots, &mut compared)?;
             Ok(compared)
         };

@@ -9,7 +9,7 @@ use crate::backend::{self, Answer, Call, Db, ResultSet, Row, Statement, Timestam
 use crate::builds::id_argument;
 use crate::caller::{Caller, Role};
 use crate::error::Error;
-use crate::input;
+use crate::{input, versions_of_project};
 
 /// Most versions of a page.
 const MAX_PAGE: i32 = 1_000;
@@ -85,13 +85,6 @@ impl Publication {
     }
 }
 
-/// The condition on `k` that the indexes of this list are made for.
-macro_rules! of_project {
-    () => {
-        "uuid_hash_extended(k.project_id, 0) = uuid_hash_extended(:project, 0) AND k.project_id = :project"
-    };
-}
-
 /// What a list has: how to find a page of it, and how to count it. An index has all that either needs.
 struct List {
     page: Statement,
@@ -100,11 +93,11 @@ struct List {
 
 /// The list of the versions `k` that meet conditions.
 macro_rules! list {
-    ($($condition:literal),*) => {
+    (of_project: $of_project:expr, $($condition:literal),*) => {
         List {
             page: Statement::new(concat!(
                 "SELECT k.version_id FROM {s}.project_versions k WHERE ",
-                of_project!(),
+                $of_project,
                 $(" AND ", $condition,)*
                 " AND (k.created_at, k.version_id) < (:before_at, :before_id)
                   ORDER BY k.created_at DESC, k.version_id DESC
@@ -112,7 +105,7 @@ macro_rules! list {
             )),
             count: Statement::new(concat!(
                 "SELECT count(*) AS total_count FROM {s}.project_versions k WHERE ",
-                of_project!(),
+                $of_project,
                 $(" AND ", $condition),*
             )),
         }
@@ -122,14 +115,23 @@ macro_rules! list {
 impl Filter {
     /// One list for each index that can answer it: a condition that depends on a parameter could use none.
     fn list(self) -> &'static List {
-        static SHOWN: List =
-            list!("k.change_type <> 'patch'", "k.soft_deleted_at IS NULL", "NOT (k.is_published AND :unpublished)");
+        static SHOWN: List = list!(
+            of_project: versions_of_project!("k"),
+            "k.change_type <> 'patch'",
+            "k.soft_deleted_at IS NULL",
+            "NOT (k.is_published AND :unpublished)"
+        );
         static ANY: List = list!(
+            of_project: versions_of_project!("k"),
             "(:checkpoints OR k.change_type <> 'patch')",
             "(:deleted OR k.soft_deleted_at IS NULL)",
             "NOT (k.is_published AND :unpublished)"
         );
-        static PUBLISHED: List = list!("k.is_published", "(:checkpoints OR k.change_type <> 'patch')");
+        static PUBLISHED: List = list!(
+            of_project: "k.project_id = :project",
+            "k.is_published",
+            "(:checkpoints OR k.change_type <> 'patch')"
+        );
         match self {
             Filter { state: Publication::Published, .. } => &PUBLISHED,
             Filter { checkpoints: false, deleted: false, .. } => &SHOWN,

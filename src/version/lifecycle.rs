@@ -11,7 +11,7 @@ use crate::builds::id_argument;
 use crate::caller::Role;
 use crate::error::{Error, VersionState};
 use crate::exclusive::Exclusive;
-use crate::input;
+use crate::{input, versions_of_project};
 
 const MAX_COMMENT_BYTES: usize = 1024 * 1024;
 
@@ -85,18 +85,18 @@ impl<'a> Version<'a> {
                 SET soft_deleted_at = CASE WHEN :is_deleted THEN :now END, updated_at = :now
               WHERE project_id = :project AND version_id = :id",
         );
-        static CURRENT: Statement = Statement::new(
+        static CURRENT: Statement = Statement::new(concat!(
             "UPDATE {s}.projects
                 SET updated_at = :now,
                     current_version_id = (SELECT v.version_id
                                             FROM {s}.project_versions v
-                                           WHERE uuid_hash_extended(v.project_id, 0) = uuid_hash_extended(:project, 0)
-                                             AND v.project_id = :project AND v.soft_deleted_at IS NULL
-                                             AND v.status = 'deployed' AND v.pruned_at IS NULL
-                                           ORDER BY v.created_at DESC, v.version_id DESC
+                                           WHERE v.soft_deleted_at IS NULL AND v.status = 'deployed'
+                                             AND v.pruned_at IS NULL AND ",
+            versions_of_project!("v"),
+            "                              ORDER BY v.created_at DESC, v.version_id DESC
                                            LIMIT 1)
               WHERE id = :project",
-        );
+        ));
         if self.state.is_deleted == is_deleted {
             return Ok(());
         }

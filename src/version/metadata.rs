@@ -7,10 +7,9 @@ use super::create::next_number;
 use super::lifecycle::{Version, change_version};
 use super::result::{self, Parsed};
 use super::semver::{ChangeType, Number};
-use crate::args;
 use crate::backend::{Answer, Call, Statement};
 use crate::error::{Error, VersionState};
-use crate::input;
+use crate::{args, build_result_columns, input};
 
 const ARGUMENT: &str = "p_metadata";
 
@@ -80,7 +79,7 @@ fn set_change_type(version: &Version, asked: ChangeType) -> Result<(), Error> {
 
 fn update(version: &Version, metadata: &Parsed) -> Result<(), Error> {
     // What is not given stays as it is in the row `v`.
-    static UPDATE: Statement = Statement::new(
+    static UPDATE: Statement = Statement::new(concat!(
         "UPDATE {s}.project_versions v
             SET (enhanced_prompt, prompt_metadata, base_version_id, needs_rebuild, preview_url, artifact_url,
                  artifact_size, artifact_checksum, output_size_bytes, build_duration_ms, install_duration_ms,
@@ -95,9 +94,11 @@ fn update(version: &Version, metadata: &Parsed) -> Result<(), Error> {
                         r.version_description, r.prerelease, r.breaking_risk, r.auto_classified,
                         r.classification_confidence, r.classification_reasoning, r.from_recommendation_id,
                         r.git_commit_sha, r.git_tag, r.user_comment, :now
-                   FROM jsonb_populate_record(v, :given::jsonb) r)
+                   FROM jsonb_to_record(to_jsonb(v) || :given::jsonb) AS r (",
+        build_result_columns!(),
+        "))
           WHERE v.project_id = :project AND v.version_id = :id",
-    );
+    ));
     if let Some(asked) = metadata.values.change_type {
         set_change_type(version, asked)?;
     }

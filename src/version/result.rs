@@ -48,6 +48,20 @@ pub struct BuildResult {
     pub user_comment: Option<String>,
 }
 
+/// SQL for the columns that these keys become, with their types. Without `change_type`, which also decides about the number.
+#[macro_export]
+macro_rules! build_result_columns {
+    () => {
+        "enhanced_prompt text, prompt_metadata jsonb, base_version_id text, needs_rebuild boolean, preview_url text,
+         artifact_url text, artifact_size bigint, artifact_checksum text, output_size_bytes bigint,
+         build_duration_ms bigint, install_duration_ms bigint, deploy_duration_ms bigint, node_version text,
+         pnpm_version text, cf_deployment_id text, base_snapshot_id text, ai_json jsonb, version_name text,
+         version_description text, prerelease text, breaking_risk text, auto_classified boolean,
+         classification_confidence numeric, classification_reasoning text, from_recommendation_id text,
+         git_commit_sha text, git_tag text, user_comment text"
+    };
+}
+
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BreakingRisk {

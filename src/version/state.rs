@@ -7,16 +7,36 @@ use crate::args;
 use crate::backend::{Db, Lookup, Row, Timestamp};
 use crate::error::{Error, VersionState};
 
-/// The row of a version, found with the active snapshot.
+/// SQL for the condition that a row of `project_versions`, whose alias is given, is of `:project`, for statements that need
+/// the indexes made for lists. With `=` alone, the planner may take any index on the project and read all its versions.
+#[macro_export]
+macro_rules! versions_of_project {
+    ($alias:literal) => {
+        concat!(
+            "uuid_hash_extended(",
+            $alias,
+            ".project_id, 0) = uuid_hash_extended(:project, 0) AND ",
+            $alias,
+            ".project_id IS NOT DISTINCT FROM :project"
+        )
+    };
+}
+
+/// The row of a version, found with the active snapshot. PT404.
 pub fn find<'d>(db: &'d Db, project: Uuid, version_id: &str) -> Result<Row<'d>, Error> {
+    let row = look_up(db, project, version_id)?;
+    row.ok_or_else(|| Error::VersionNotFound { project, version: version_id.to_owned() })
+}
+
+/// The same; `None` if there is none.
+pub fn look_up<'d>(db: &'d Db, project: Uuid, version_id: &str) -> Result<Option<Row<'d>>, Error> {
     static VERSION: Lookup = Lookup::new(
         c"project_versions",
         c"project_versions_pkey",
         &["project_id", "version_id"],
         "SELECT * FROM {s}.project_versions WHERE project_id = :project_id AND version_id = :version_id",
     );
-    let row = db.look_up(&VERSION, &args! { project_id: project, version_id })?;
-    row.ok_or_else(|| Error::VersionNotFound { project, version: version_id.to_owned() })
+    db.look_up(&VERSION, &args! { project_id: project, version_id })
 }
 
 /// The state of a version.

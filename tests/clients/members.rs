@@ -10,8 +10,8 @@ use crate::calls::Build;
 use crate::invariants::{self, everything};
 use crate::support::{Database, Refusal, Session, race, refused, sessions, until_waiting};
 
-/// Every function of a project, the role it needs, and a call: `{p}` stands for the project, `{b}`, `{s}` and
-/// `{v}` for its active build, that one's session and a version.
+/// Every function of a project, the role it needs, and a call: `{p}` stands for the project, `{b}` and `{s}` for its active
+/// build and that one's session, `{v}` and `{d}` for a version and its build.
 pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("atomic_upsert_project_file", "editor", "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'x', 'text')"),
     ("delete_project_file", "editor", "SELECT versioned.delete_project_file('{p}', 'a')"),
@@ -25,8 +25,18 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("get_project_file", "viewer", "SELECT versioned.get_project_file('{p}', 'a')"),
     ("get_project_file_history", "viewer", "SELECT versioned.get_project_file_history('{p}', 'a')"),
     ("get_project_version_files", "viewer", "SELECT versioned.get_project_version_files('{p}', '{v}')"),
+    ("get_project_build_files", "viewer", "SELECT versioned.get_project_build_files('{p}', '{d}')"),
+    ("get_project_version_history", "viewer", "SELECT versioned.get_project_version_history('{p}')"),
+    ("diff_project_versions", "viewer", "SELECT versioned.diff_project_versions('{p}', '{v}')"),
+    ("restore_project_version", "editor", "SELECT versioned.restore_project_version('{p}', '{v}')"),
+    ("update_version_metadata", "editor", "SELECT versioned.update_version_metadata('{p}', '{v}', '{}')"),
+    ("publish_project_version", "editor", "SELECT versioned.publish_project_version('{p}', '{v}')"),
+    ("unpublish_project_version", "editor", "SELECT versioned.unpublish_project_version('{p}', '{v}')"),
+    ("delete_project_version", "editor", "SELECT versioned.delete_project_version('{p}', '{v}')"),
+    ("undelete_project_version", "editor", "SELECT versioned.undelete_project_version('{p}', '{v}')"),
     ("get_project_fast_export", "viewer", "SELECT versioned.get_project_fast_export('{p}')"),
     ("start_project_build", "editor", "SELECT versioned.start_project_build('{p}', p_supersede => true)"),
+    ("cut_project_build", "editor", "SELECT versioned.cut_project_build('{p}', '{b}')"),
     ("fail_project_build", "editor", "SELECT versioned.fail_project_build('{p}', '{b}')"),
     ("create_version_on_success", "editor", "SELECT versioned.create_version_on_success('{p}', '{b}')"),
     ("start_ai_time_tracking", "editor", "SELECT versioned.start_ai_time_tracking('{p}', '{b}')"),
@@ -49,6 +59,7 @@ struct Project {
     owner: Uuid,
     build: Build,
     version: String,
+    deployed: String,
 }
 
 fn project(admin: &mut Session) -> Project {
@@ -57,7 +68,9 @@ fn project(admin: &mut Session) -> Project {
     admin.put(first.project, "a", "one");
     let version = admin.succeed(first.project, &first.build, json!({})).expect("it succeeds").id;
     let build = admin.start(first.project, false).expect("it starts");
-    Project { id: first.project, owner, build, version }
+    // Restoring the version has something to do.
+    admin.put(first.project, "later", "x");
+    Project { id: first.project, owner, build, version, deployed: first.build }
 }
 
 fn fill(call: &str, id: Uuid, project: &Project) -> String {
@@ -65,6 +78,7 @@ fn fill(call: &str, id: Uuid, project: &Project) -> String {
         .replace("{b}", &project.build.build)
         .replace("{s}", &project.build.session)
         .replace("{v}", &project.version)
+        .replace("{d}", &project.deployed)
 }
 
 /// Runs a call and undoes it.
@@ -151,6 +165,14 @@ fn strangers_learn_nothing_from_wrong_arguments() {
         "SELECT versioned.get_project_file('{p}', 'a', 99)",
         "SELECT versioned.get_project_file('{p}', 'a', -99)",
         "SELECT versioned.get_project_version_files('{p}', 'no such version')",
+        "SELECT versioned.get_project_build_files('{p}', 'no such build')",
+        "SELECT versioned.get_project_version_history('{p}', p_state => 'no such state')",
+        "SELECT versioned.get_project_version_history('{p}', p_before_version_id => 'no such version')",
+        "SELECT versioned.diff_project_versions('{p}', '{v}', 'no such version')",
+        "SELECT versioned.restore_project_version('{p}', 'no such version')",
+        "SELECT versioned.update_version_metadata('{p}', '{v}', '{\"no_such_key\": 1}')",
+        "SELECT versioned.publish_project_version('{p}', 'no such version')",
+        "SELECT versioned.cut_project_build('{p}', 'no such build')",
         "SELECT versioned.create_version_on_success('{p}', 'no such build')",
         "SELECT versioned.create_version_on_success('{p}', '{b}', '{\"no_such_key\": 1}')",
         "SELECT versioned.fail_project_build('{p}', 'no such build')",
@@ -201,7 +223,7 @@ fn every_role_may_do_what_it_says_and_no_more() {
         let result = attempt(&mut owner, &fill(call, project.id, &project));
         result.unwrap_or_else(|refusal| panic!("owner_id {name}: {refusal:?}"));
     }
-    assert_eq!(owner.list(project.id).len(), 1);
+    assert_eq!(owner.list(project.id).len(), 2);
 }
 
 #[test]

@@ -81,6 +81,21 @@ pub const CALLS: &[(Kind, &str)] = &[
     (Function, "SELECT concat_ws('|', b, s) FROM versioned.fail_project_build('{p}', '{x}') t(i, b, p, v, u, f, s)"),
     (Function, "SELECT concat_ws('|', v, b, f, s) FROM versioned.create_version_on_success('{p}', '{b}') t(p, v, u, r, e, m, a, b, f, s)"),
     (Function, "SELECT concat_ws('|', v, b, f, s) FROM versioned.create_version_on_success('{p}', '{d}') t(p, v, u, r, e, m, a, b, f, s)"),
+    (Function, "SELECT concat_ws('|', v, u, f, s) FROM versioned.update_version_metadata('{p}', '{v}', '{\"version_name\": \"x\", \"change_type\": \"major\"}') t(p, v, u, r, e, m, a, b, f, s)"),
+    (Function, "SELECT concat_ws('|', v, u, f, s) FROM versioned.publish_project_version('{p}', '{v}', 'good') t(p, v, u, r, e, m, a, b, f, s)"),
+    (Function, "SELECT concat_ws('|', v, u, f, s) FROM versioned.unpublish_project_version('{p}', '{v}') t(p, v, u, r, e, m, a, b, f, s)"),
+    (Function, "SELECT concat_ws('|', v, u, f, s) FROM versioned.delete_project_version('{p}', '{v}') t(p, v, u, r, e, m, a, b, f, s)"),
+    (Function, "SELECT concat_ws('|', v, u, f, s) FROM versioned.undelete_project_version('{p}', '{v}') t(p, v, u, r, e, m, a, b, f, s)"),
+    (
+        Function,
+        "SELECT string_agg(concat_ws('|', version_id, semver, is_current, version_name, can_publish, total_count), ';')
+           FROM versioned.get_project_version_history('{p}')",
+    ),
+    (Function, "SELECT string_agg(d::text, ';') FROM versioned.diff_project_versions('{p}', '{v}') d"),
+    (Function, "SELECT string_agg(f::text, ';') FROM versioned.restore_project_version('{p}', '{v}') f"),
+    (Function, "SELECT string_agg(f::text, ';') FROM versioned.restore_project_version('{p}', '{v}', true) f"),
+    (Function, "SELECT concat_ws('|', b, v, s) FROM versioned.cut_project_build('{p}', '{b}') t(i, b, p, v, u, f, s)"),
+    (Reader, "SELECT string_agg(f::text, ';') FROM versioned.get_project_build_files('{p}', '{d}') f"),
     (Function, "SELECT (versioned.start_ai_time_tracking('{p}', '{b}') <> '')::text"),
     (Function, "SELECT (versioned.stop_ai_time_tracking('{p}', '{s}') >= 0)::text"),
     (Function, "SELECT concat_ws('|', p, u, r) FROM versioned.add_project_member('{p}', '{m}', 'owner') t(p, u, r)"),
@@ -123,9 +138,15 @@ pub const CALLS: &[(Kind, &str)] = &[
 pub const INTEGRITY: &str = "check_project_integrity";
 
 /// Functions that return rows of tables, as these are.
-const ROWS_OF: [(&str, &str); 4] = [
+const ROWS_OF: [(&str, &str); 10] = [
     ("create_version_on_success", "project_versions"),
+    ("update_version_metadata", "project_versions"),
+    ("publish_project_version", "project_versions"),
+    ("unpublish_project_version", "project_versions"),
+    ("delete_project_version", "project_versions"),
+    ("undelete_project_version", "project_versions"),
     ("fail_project_build", "project_build_metrics"),
+    ("cut_project_build", "project_build_metrics"),
     ("add_project_member", "project_members"),
     ("update_project_config", "projects"),
 ];
@@ -193,6 +214,7 @@ pub fn scene(test: &str) -> Scene {
     let failed = user.start(project, false).expect("it starts");
     user.fail(project, &failed.build).expect("it fails");
     let active = user.start(project, false).expect("it starts");
+    user.put(project, "later", "not in the version");
     user.add_member(project, member, "viewer");
     let calls = CALLS.iter().map(|(kind, call)| {
         let call = call

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, fs, thread};
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::dump::{program, silent};
@@ -31,8 +32,10 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     const WRITERS: usize = 4;
     let cluster = primary("primary");
     let mut admin = cluster.connect("postgres");
-    let project = admin.project(Uuid::new_v4()).project;
+    let first = admin.project(Uuid::new_v4());
+    let project = first.project;
     admin.put(project, "a", "one\n");
+    let version = admin.succeed(project, &first.build, json!({})).expect("it succeeds").id;
     admin.put(project, "a", "two\n");
     let replica = Cluster::new("standby", &["--standby-of", &cluster.name]);
     let mut standby = replica.connect("postgres");
@@ -40,7 +43,11 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     // Every function that reads.
     assert_eq!(standby.get(project, "a", Some(1)).expect("there").content.as_deref(), Some("one\n"));
     assert_eq!(standby.list(project), admin.list(project));
+    assert_eq!(standby.snapshot(project, &version), admin.snapshot(project, &version));
     for sql in [
+        &format!("SELECT count(content) FROM versioned.get_project_build_files($1, '{}')", first.build),
+        &format!("SELECT sum(lines_added)::bigint FROM versioned.diff_project_versions($1, '{version}')"),
+        "SELECT sum(total_count)::bigint FROM versioned.get_project_version_history($1)",
         "SELECT count(*) FROM versioned.get_project_file_history($1, 'a')",
         "SELECT count(versioned.diff_project_file($1, 'a', 1, 2))",
         "SELECT count(*) FROM versioned.get_project_changes($1)",
@@ -113,8 +120,8 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     drop(replica);
 }
 
-/// Calls that write, `{p}` being a project with the file `a`, `{b}` its active build, `{s}` that one's session and `{m}` a
-/// member.
+/// Calls that write, `{p}` being a project with the file `a`, `{v}` a version of it, `{b}` its active build, `{s}` that
+/// one's session and `{m}` a member.
 const WRITES: &[&str] = &[
     "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'next', 'text')",
     "SELECT versioned.atomic_upsert_project_file('{p}', 'a', 'next', 'text', 2)",
@@ -136,6 +143,14 @@ const WRITES: &[&str] = &[
     "SELECT versioned.start_project_build('{p}', p_supersede => true)",
     "SELECT versioned.fail_project_build('{p}', '{b}')",
     "SELECT versioned.create_version_on_success('{p}', '{b}')",
+    "SELECT versioned.cut_project_build('{p}', '{b}')",
+    "SELECT versioned.update_version_metadata('{p}', '{v}', '{}')",
+    "SELECT versioned.publish_project_version('{p}', '{v}')",
+    "SELECT versioned.unpublish_project_version('{p}', '{v}')",
+    "SELECT versioned.delete_project_version('{p}', '{v}')",
+    "SELECT versioned.undelete_project_version('{p}', '{v}')",
+    "SELECT versioned.restore_project_version('{p}', '{v}')",
+    "SELECT versioned.restore_project_version('{p}', '{v}', p_dry_run => true)",
     "SELECT versioned.start_ai_time_tracking('{p}', '{b}')",
     "SELECT versioned.stop_ai_time_tracking('{p}', '{s}')",
     "SELECT versioned.add_project_member('{p}', gen_random_uuid(), 'viewer')",
@@ -152,11 +167,13 @@ fn nothing_can_be_written_on_a_standby() {
     let cluster = primary("refusing");
     let mut admin = cluster.connect("postgres");
     let (owner, member) = (Uuid::new_v4(), Uuid::new_v4());
-    let build = admin.project(owner);
-    let project = build.project;
+    let first = admin.project(owner);
+    let project = first.project;
     for (path, content) in [("a", "one"), ("a", "two"), ("gone", "x")] {
         admin.put(project, path, content);
     }
+    let version = admin.succeed(project, &first.build, json!({})).expect("it succeeds").id;
+    let build = admin.start(project, false).expect("it starts");
     admin.delete(project, "gone", None).expect("deleted");
     admin.add_member(project, member, "viewer");
     admin.run("CREATE ROLE app; SELECT versioned.grant_versioned_access('app')");
@@ -173,6 +190,7 @@ fn nothing_can_be_written_on_a_standby() {
             for call in WRITES {
                 let sql = call
                     .replace("{p}", &project.to_string())
+                    .replace("{v}", &version)
                     .replace("{b}", &build.build)
                     .replace("{s}", &build.session)
                     .replace("{m}", &member.to_string());

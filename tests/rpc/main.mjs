@@ -2,6 +2,7 @@
 
 import './signing_in.mjs';
 import './functions.mjs';
+import './versions.mjs';
 import './errors.mjs';
 import './view.mjs';
 import './strangers.mjs';

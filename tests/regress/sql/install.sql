@@ -109,7 +109,7 @@ SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantab
        count(*) = (SELECT count(*)
                      FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
                     WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges',
-                                            'set_initial_privileges', 'settle_privileges', 'semver')
+                                            'set_initial_privileges', 'settle_privileges')
                       AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
