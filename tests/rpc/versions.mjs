@@ -203,7 +203,7 @@ test('comparing and restoring', async () => {
     assert.deepEqual(await ok(restore()), due);
     assert.deepEqual(await ok(diff()), []);
     assert.deepEqual(await ok(restore()), []);
-    const files = await ok(viewer.client.rpc('get_current_project_files', { p_project_id }));
+    const files = await ok(viewer.client.rpc('get_current_project_files', { project_uuid: p_project_id }));
     assert.deepEqual(
         files.map((file) => [file.file_path, file.content, file.version]),
         [
