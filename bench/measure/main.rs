@@ -5,6 +5,7 @@ mod report;
 mod results;
 mod session;
 mod trace;
+mod versions;
 mod wal;
 
 use std::env;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::chart::Bars;
 use crate::results::Results;
+use crate::versions;
 
 const OURS: &str = "pg_versioned";
 const RATE: &str = "per second";
@@ -27,6 +28,7 @@ pub fn write(raw: &Path, profile: &Path, folder: &Path) -> Result<(), Box<dyn Er
     traces(&mut page, &results)?;
     history(&mut page, &results)?;
     scale(&mut page, &results)?;
+    versions::write(&mut page, &results)?;
     events(&mut page, &results)?;
     if let Ok(profile) = fs::read_to_string(profile) {
         write!(

@@ -1,26 +1,20 @@
 //! Proves an import: what the database returns is, byte for byte, what git has.
-//!
-//! Git is asked again for everything, by a reader of its own: nothing the import noted down is trusted.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{Client, Row};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::builds::Version;
+use crate::compare::{self, Comparer};
 use crate::failure::{Doing, Failure};
-use crate::history::{self, Content, Contents, Object, Oid, Repository};
+use crate::history::Oid;
 use crate::import::Tally;
 use crate::progress::Progress;
 
-/// So many faults of one snapshot are named; of the others there is only the number.
-const NAMED_FAULTS: usize = 100;
-
-type Hash = [u8; 32];
+/// The project's files as they are.
+pub const CURRENT: &str = "SELECT file_path, content, content_hash FROM get_current_project_files($1)";
 
 /// What was compared, and what was wrong.
 #[derive(Default)]
@@ -41,11 +35,8 @@ pub struct Proof {
     pub took: Duration,
 }
 
-struct Prover<'a> {
-    repository: &'a Repository,
-    contents: Contents,
-    /// Each content's hash, by git's name of it; none where a project cannot have it.
-    hashes: HashMap<Oid, Option<Hash>>,
+struct Prover<'a, 'r> {
+    comparer: &'a mut Comparer<'r>,
     progress: Progress,
     snapshots: usize,
     proof: Proof,
@@ -55,43 +46,36 @@ struct Prover<'a> {
 pub fn prove(
     client: &mut Client,
     project: Uuid,
-    repository: &Repository,
+    comparer: &mut Comparer,
     head: Oid,
     versions: &[Version],
     tally: &Tally,
 ) -> Result<Proof, Failure> {
     let started = Instant::now();
-    let mut prover = Prover {
-        repository,
-        contents: repository.contents()?,
-        hashes: HashMap::new(),
-        progress: Progress::start("prove", "snapshots", versions.len() + 1),
-        snapshots: 0,
-        proof: Proof::default(),
-    };
+    let progress = Progress::start("prove", "snapshots", versions.len() + 1);
+    let mut prover = Prover { comparer, progress, snapshots: 0, proof: Proof::default() };
     prover.head(client, project, head)?;
     for version in versions {
         prover.version(client, project, version)?;
     }
     prover.rules(client, project, versions, tally)?;
-    let Prover { progress, mut proof, .. } = prover;
+    let Prover { comparer, progress, mut proof, .. } = prover;
     progress.finish(&format!("{} files compared", proof.head_files + proof.version_files));
+    proof.bytes = comparer.bytes;
     proof.took = started.elapsed();
     Ok(proof)
 }
 
-impl Prover<'_> {
+impl Prover<'_, '_> {
     fn head(&mut self, client: &mut Client, project: Uuid, head: Oid) -> Result<(), Failure> {
-        let sql = "SELECT file_path, content, content_hash FROM get_current_project_files($1)";
-        self.proof.head_files = self.snapshot(client, sql, &[&project], "HEAD", head)?;
+        self.proof.head_files = self.snapshot(client, (CURRENT, &[&project]), "HEAD", head)?;
         Ok(())
     }
 
     fn version(&mut self, client: &mut Client, project: Uuid, version: &Version) -> Result<(), Failure> {
         let sql = "SELECT file_path, content, content_hash FROM get_project_version_files($1, $2)";
         let name = format!("version {} ({})", version.number, version.name);
-        let args: [&(dyn ToSql + Sync); 2] = [&project, &version.id];
-        self.proof.version_files += self.snapshot(client, sql, &args, &name, version.commit)?;
+        self.proof.version_files += self.snapshot(client, (sql, &[&project, &version.id]), &name, version.commit)?;
         self.proof.versions += 1;
         Ok(())
     }
@@ -100,77 +84,17 @@ impl Prover<'_> {
     fn snapshot(
         &mut self,
         client: &mut Client,
-        sql: &str,
-        args: &[&(dyn ToSql + Sync)],
+        query: (&str, &[&(dyn ToSql + Sync)]),
         name: &str,
         commit: Oid,
     ) -> Result<usize, Failure> {
-        let mut expected = self.expected_files(commit)?;
-        let doing = || format!("reading the files of {name}");
-        // A stream: a snapshot's contents need not fit into memory.
-        let mut rows = client.query_raw(sql, args.iter().copied()).doing(doing())?;
-        let mut files = 0;
-        let mut faults = Vec::new();
-        while let Some(row) = rows.next().doing(doing())? {
-            files += 1;
-            let path: &str = row.try_get(0).doing(doing())?;
-            let expected = expected.remove(path);
-            if let Some(wrong) = self.compare(&row, expected).doing(doing())? {
-                faults.push(format!("{path} {wrong}"));
-            }
-            let compared = self.proof.head_files + self.proof.version_files + files;
-            self.progress.show(self.snapshots, || format!("{compared} files compared"));
-        }
-        faults.extend(expected.into_keys().map(|path| format!("{path} is missing")));
+        let before = self.proof.head_files + self.proof.version_files;
+        let (progress, snapshots) = (&mut self.progress, self.snapshots);
+        let shown = |files| progress.show(snapshots, || format!("{} files compared", before + files));
+        let (files, faults) = self.comparer.snapshot(client, query, name, commit, shown)?;
         self.report(name, faults);
         self.snapshots += 1;
         Ok(files)
-    }
-
-    /// What is wrong with one returned file, if anything is.
-    fn compare(&mut self, row: &Row, expected: Option<Hash>) -> Result<Option<&'static str>, postgres::Error> {
-        let Some(expected) = expected else {
-            return Ok(Some("is not in git's tree"));
-        };
-        let Some(content) = row.try_get::<_, Option<&str>>(1)? else {
-            return Ok(Some("has no content"));
-        };
-        self.proof.bytes += content.len() as u64;
-        let hash = sha256(content);
-        let claimed: Option<&str> = row.try_get(2)?;
-        Ok(if hash != expected {
-            Some("differs from git's content")
-        } else if claimed != Some(hex(&hash).as_str()) {
-            Some("has a content_hash that is not its content's")
-        } else {
-            None
-        })
-    }
-
-    /// The files of a commit's tree that a project can have.
-    fn expected_files(&mut self, commit: Oid) -> Result<HashMap<String, Hash>, Failure> {
-        let mut files = HashMap::new();
-        for (path, object) in self.repository.tree(commit)? {
-            if let (Ok(path), Some(hash)) = (history::project_path(&path), self.hash(object)?) {
-                files.insert(path.to_owned(), hash);
-            }
-        }
-        Ok(files)
-    }
-
-    fn hash(&mut self, object: Object) -> Result<Option<Hash>, Failure> {
-        if let Some(&known) = self.hashes.get(&object.oid) {
-            return Ok(known);
-        }
-        let hash = match self.contents.read(object)? {
-            Content::Text(text) => Some(sha256(&text)),
-            Content::Skipped(_) => None,
-        };
-        // A link's target may be some file's content too.
-        if object.kind == history::Kind::File {
-            self.hashes.insert(object.oid, hash);
-        }
-        Ok(hash)
     }
 
     fn rules(
@@ -201,30 +125,9 @@ impl Prover<'_> {
         Ok(())
     }
 
-    fn report(&mut self, name: &str, mut faults: Vec<String>) {
-        faults.sort();
-        self.proof.faults += faults.len();
-        for fault in faults.iter().take(NAMED_FAULTS) {
-            self.progress.say(&format!("WRONG in {name}: {fault}"));
-        }
-        if let Some(more) = faults.len().checked_sub(NAMED_FAULTS + 1) {
-            self.progress.say(&format!("WRONG in {name}: and {} more", more + 1));
-        }
+    fn report(&mut self, name: &str, faults: Vec<String>) {
+        self.proof.faults += compare::name_faults(&self.progress, name, faults);
     }
-}
-
-fn sha256(content: &str) -> Hash {
-    Sha256::digest(content.as_bytes()).into()
-}
-
-fn hex(hash: &Hash) -> String {
-    let mut digits = String::with_capacity(2 * hash.len());
-    for byte in hash {
-        for half in [byte >> 4, byte & 15] {
-            digits.push(char::from(b"0123456789abcdef"[usize::from(half)]));
-        }
-    }
-    digits
 }
 
 /// Each query returns the offenders. None joins: a project just imported is one the planner knows nothing

@@ -10,8 +10,10 @@ use crate::import::{self, Skipped, Tally};
 use crate::progress::clock;
 use crate::proof::Proof;
 use crate::race::{self, Outcome};
+use crate::round_trip::RoundTrip;
+use crate::versions::Versions;
 
-/// So many versions of the example file are shown.
+/// So many versions of the project and of the example file are shown.
 const SHOWN_VERSIONS: i32 = 8;
 
 /// All that the demo did.
@@ -28,6 +30,10 @@ pub struct Summary<'a> {
     pub builds: &'a Builds,
     /// The comparison with git.
     pub proof: &'a Proof,
+    /// The list of versions, diffs and a restore.
+    pub versions: &'a Versions,
+    /// The export.
+    pub round_trip: &'a RoundTrip,
     /// The race with the usual row lock.
     pub row_lock: &'a Outcome,
     /// The race with the extension.
@@ -77,6 +83,8 @@ pub fn render(summary: &Summary, example: Option<&Example>) -> String {
     ));
     replayed(&mut out, summary);
     proved(&mut out, summary.proof);
+    versions(&mut out, summary.versions);
+    exported(&mut out, summary.round_trip);
     raced(&mut out, summary.row_lock, summary.extension_race);
     if let Some(example) = example {
         history(&mut out, example);
@@ -85,7 +93,7 @@ pub fn render(summary: &Summary, example: Option<&Example>) -> String {
         0 => "\nRESULT: all of it is right".to_owned(),
         faults => format!("\nRESULT: {faults} WRONG, named above"),
     });
-    next_steps(&mut out, summary.project, example);
+    next_steps(&mut out, summary, example);
     out.0
 }
 
@@ -144,11 +152,51 @@ fn proved(out: &mut Text, proof: &Proof) {
     out.row("versions", &format!("{snapshots} snapshots, {files} files"));
     out.row("content", &format!("{} in {}", megabytes(proof.bytes), clock(proof.took)));
     out.row("rules checked", &format!("{} (numbers without gaps, one current, …)", proof.rules));
-    let result = match proof.faults {
+    out.row("result", &verdict(proof.faults));
+}
+
+fn verdict(faults: usize) -> String {
+    match faults {
         0 => "equal".to_owned(),
         faults => format!("{faults} WRONG, named above"),
-    };
-    out.row("result", &result);
+    }
+}
+
+fn versions(out: &mut Text, versions: &Versions) {
+    out.heading("The newest versions, as they are listed");
+    out.line("  version     name                    files     + lines     - lines");
+    for version in versions.list.iter().take(SHOWN_VERSIONS as usize) {
+        let name: String = version.name.chars().take(20).collect();
+        let [files, added, removed] =
+            [i64::from(version.files), version.added, version.removed].map(|number| grouped(number as u64));
+        out.line(&format!("  {:<12}{name:<20}{files:>9}{added:>12}{removed:>12}", version.semver));
+    }
+    out.heading("Compared with git: lists, diffs, a restore");
+    let (list, pages) = (count(versions.list.len(), "version"), count(versions.pages, "page"));
+    out.row("list", &format!("{list} in {pages}: numbers, commits, files, lines"));
+    if versions.too_long > 0 {
+        let without = count(versions.too_long, "version");
+        out.row("", &format!("{without} without lines: a file is over pg_versioned.max_compared_lines"));
+    }
+    for diff in &versions.diffs {
+        let (files, [from, to]) = (count(diff.files, "file"), &diff.names);
+        out.row(
+            "diff",
+            &format!("{from} … {to}: {files}, a patch of {} kB for git apply", grouped(diff.bytes.div_ceil(1000))),
+        );
+    }
+    if let Some((number, files)) = &versions.restored {
+        out.row("restore", &format!("{number}: {}, first as a dry run; rolled back", count(*files, "file")));
+    }
+    out.row("result", &verdict(versions.faults));
+}
+
+fn exported(out: &mut Text, trip: &RoundTrip) {
+    out.heading("Back to git: get_project_fast_export | git fast-import");
+    let (commits, tags) = (count(trip.commits, "commit"), count(trip.tags, "tag"));
+    out.row("repository", &format!("{commits}, {tags}; compared: the trees of all tags and of main, git fsck"));
+    out.row("stream", &format!("{} in {}", megabytes(trip.bytes), clock(trip.took)));
+    out.row("result", &verdict(trip.faults));
 }
 
 fn raced(out: &mut Text, row_lock: &Outcome, extension: &Outcome) {
@@ -185,21 +233,24 @@ fn history(out: &mut Text, example: &Example) {
     }
 }
 
-fn next_steps(out: &mut Text, project: Uuid, example: Option<&Example>) {
+fn next_steps(out: &mut Text, summary: &Summary, example: Option<&Example>) {
+    let project = summary.project;
     out.heading("Next");
     out.line("  make psql   opens psql on this database");
     out.line("  make stop   stops it and removes it");
-    out.line("\n-- the project's versions, and the files of the first one");
+    out.line(
+        "\n-- the project's versions, newest first; what the newest changed; what going back to the first would do",
+    );
     out.line(&format!(
-        "SELECT version_id, concat_ws('.', major_version, minor_version, patch_version) AS semver,\n       \
-         version_name, files_changed, lines_added, lines_removed\n  \
-         FROM project_versions WHERE project_id = '{project}' ORDER BY 1;",
+        "SELECT version_id, semver, version_name, files_changed, lines_added, lines_removed\n  \
+         FROM get_project_version_history('{project}');",
     ));
-    out.line(&format!(
-        "SELECT f.file_path, f.version, length(f.content)\n  \
-         FROM (SELECT * FROM project_versions WHERE project_id = '{project}' ORDER BY 2 LIMIT 1) v,\n       \
-         get_project_version_files(v.project_id, v.version_id) f;",
-    ));
+    let versions = &summary.builds.published;
+    if let ([first, ..], [.., before, newest]) = (&versions[..], &versions[..]) {
+        let [first, before, newest] = [&first.id, &before.id, &newest.id];
+        out.line(&format!("SELECT * FROM diff_project_versions('{project}', '{before}', '{newest}');"));
+        out.line(&format!("SELECT * FROM restore_project_version('{project}', '{first}', p_dry_run => true);"));
+    }
     if let Some(Example { path, .. }) = example {
         let path = path.replace('\'', "''");
         out.line("-- the history of one file");
@@ -230,6 +281,10 @@ impl Text {
     fn columns(&mut self, name: &str, left: &str, right: &str) {
         self.line(format!("  {name:<18}{left:>14}{right:>16}").trim_end());
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
 }
 
 fn grouped(number: u64) -> String {

@@ -69,8 +69,8 @@ impl Change {
     }
 }
 
-/// The files that differ between two snapshots, read with the active snapshot of the database. Files of the same version
-/// in both are not even looked at. XX001 if a version is missing.
+/// The files that differ between two snapshots, read with the active snapshot of the database. Of files that have not
+/// changed since, only the heads are read. XX001 if a version is missing.
 pub fn changed(db: &Db, project: Uuid, from: Snapshot, to: Snapshot) -> Result<Vec<Changed>, Error> {
     static CHANGED: Statement = Statement::new(concat!(
         "SELECT h.file_id, h.file_path, a.version AS from_version, b.version AS to_version,
@@ -95,7 +95,8 @@ pub fn changed(db: &Db, project: Uuid, from: Snapshot, to: Snapshot) -> Result<V
                   FROM {s}.project_file_versions v
                  WHERE v.project_id = h.project_id AND v.file_id = h.file_id AND v.version = b.version
                  LIMIT 1) t ON true
-          WHERE h.project_id = :project AND a.version IS DISTINCT FROM b.version",
+          WHERE h.project_id = :project AND h.snapshot_seq > least(:from, :to)
+            AND a.version IS DISTINCT FROM b.version",
     ));
     let args = args! {
         project,

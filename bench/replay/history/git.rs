@@ -10,6 +10,8 @@ use super::error::{HistoryError, Result, io_error, unexpected};
 /// Git, run in a folder.
 pub(super) struct Git {
     pub(super) folder: PathBuf,
+    /// Whether it goes by its own settings alone, and not by the user's.
+    pub(super) own_settings: bool,
 }
 
 impl Git {
@@ -17,6 +19,12 @@ impl Git {
         let mut git = Command::new("git");
         // A hook's environment would point git at another repository than the one asked for.
         git.arg("-C").arg(&self.folder).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
+        if self.own_settings {
+            for variable in ["GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"] {
+                git.env_remove(variable);
+            }
+            git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        }
         git
     }
 

@@ -9,7 +9,9 @@ mod commits;
 mod contents;
 mod error;
 mod git;
+mod mirror;
 mod object;
+mod scratch;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +19,9 @@ use std::path::Path;
 pub use commits::{Change, Commits};
 pub use contents::{Content, Contents, Skip, project_path};
 pub use error::HistoryError;
+pub use mirror::{Difference, Mirror};
 pub use object::{Kind, Object, Oid};
+pub use scratch::Scratch;
 
 use error::{Result, unexpected};
 use git::Git;
@@ -32,7 +36,7 @@ pub struct Repository {
 impl Repository {
     /// Opens the repository that the folder belongs to.
     pub fn open(folder: &Path) -> Result<Self> {
-        let git = Git { folder: folder.to_owned() };
+        let git = Git { folder: folder.to_owned(), own_settings: false };
         let git_dir = git.run(["rev-parse", "--absolute-git-dir"]).map_err(|error| match error {
             HistoryError::Failed { reason, .. } => HistoryError::NotARepository { path: folder.to_owned(), reason },
             other => other,

@@ -23,6 +23,11 @@ impl Oid {
         }
         Some(oid)
     }
+
+    /// Whether it stands for no object.
+    pub(super) fn is_null(&self) -> bool {
+        self.bytes == [0; 32]
+    }
 }
 
 impl fmt::Display for Oid {
