@@ -1,8 +1,8 @@
 //! Snapshots: the files of a project as they were when a version or a build was cut.
 //!
 //! Every file version is stamped with the number of the snapshot that it will be part of. A snapshot ends by listing the
-//! files that changed since the last one, and incrementing that number. So its cost depends on what has changed, and
-//! reading it takes one look-up per file, whatever was saved later.
+//! files that changed since the last one, and incrementing that number. So it writes what has changed, reading the heads of
+//! all files, and reading it takes one look-up per file, whatever was saved later.
 
 use pgrx::Uuid;
 
