@@ -47,10 +47,14 @@ ALTER TABLE @extschema@.project_file_versions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY members_read ON @extschema@.project_file_versions FOR SELECT
     USING (versioned_internal.can_read_project(project_id));
 
+-- Granted to nobody, but its owner may be subject to policies, too.
+ALTER TABLE @extschema@.project_file_snapshots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY members_read ON @extschema@.project_file_snapshots FOR SELECT
+    USING (versioned_internal.can_read_project(project_id));
+
 -- No policies: only the extension's owner can read them.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
-ALTER TABLE @extschema@.project_file_snapshots ENABLE ROW LEVEL SECURITY;
 
 -- Without these, pg_dump would omit all data.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.projects', '');

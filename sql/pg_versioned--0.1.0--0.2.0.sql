@@ -54,6 +54,8 @@ COMMENT ON TABLE @extschema@.project_file_snapshots IS
     'What snapshots hold: one row per snapshot and file that changed since the snapshot before, with the file''s newest version then. In later snapshots the file is the same until its next row.';
 
 ALTER TABLE @extschema@.project_file_snapshots ENABLE ROW LEVEL SECURITY;
+CREATE POLICY members_read ON @extschema@.project_file_snapshots FOR SELECT
+    USING (versioned_internal.can_read_project(project_id));
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_snapshots', '');
 
 CREATE FUNCTION @extschema@.update_project_config(
@@ -92,7 +94,8 @@ CREATE FUNCTION @extschema@.get_project_state(p_project_id uuid) RETURNS TABLE (
 COMMENT ON FUNCTION @extschema@.get_project_state(uuid) IS
     'What a page about a project needs: name, config, the caller''s role, the running build, the current and the published version. Errors: 22023, 42501, PT404.';
 
--- By another symbol: a session with the library of 0.1.0 would not know of cuts.
+-- These three by other symbols: a session with the library of 0.1.0 would not know of cuts, nor that files of a version
+-- can be pruned.
 CREATE OR REPLACE FUNCTION @extschema@.create_version_on_success(
     p_project_id uuid,
     p_build_id   text,
@@ -103,8 +106,35 @@ CREATE OR REPLACE FUNCTION @extschema@.create_version_on_success(
 COMMENT ON FUNCTION @extschema@.create_version_on_success(uuid, text, jsonb) IS
     'Creates the reserved version of a build: numbers it, takes a snapshot of the files unless cut_project_build has, closes the build. Idempotent per build. Lines of files with more lines to compare than pg_versioned.max_compared_lines count as replaced, and a NOTICE says so. Errors: 22023 (unknown or invalid keys of p_result), 42501, PT404, PT409 (the build failed or was abandoned), 40001.';
 
+CREATE OR REPLACE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_version_id text)
+    RETURNS TABLE (
+        file_path    text,
+        content      text,
+        file_type    text,
+        version      integer,
+        content_hash text,
+        updated_at   timestamptz
+    )
+    LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
+    AS 'MODULE_PATHNAME', 'get_snapshot_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
     'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned), XX001.';
+
+CREATE OR REPLACE FUNCTION @extschema@.prune_project_history(
+    p_project_id      uuid,
+    p_file_path       text DEFAULT NULL,
+    p_keep_last       integer DEFAULT NULL,
+    p_keep_newer_than interval DEFAULT NULL,
+    p_dry_run         boolean DEFAULT true
+) RETURNS TABLE (
+        file_path        text,
+        removed_versions integer[],
+        bytes_freed      bigint
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 100
+    AS 'MODULE_PATHNAME', 'prune_between_cuts_wrapper';
+COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
+    'Removes file versions, of one file or of all, that are not current, not needed by the snapshot of any project version or active build, not among the last p_keep_last of their file and not newer than p_keep_newer_than. Snapshots of deleted project versions are kept only if those were deleted within p_keep_newer_than; one that loses files can no longer be restored. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';
 
 CREATE FUNCTION @extschema@.cut_project_build(p_project_id uuid, p_build_id text)
     RETURNS @extschema@.project_build_metrics
@@ -258,9 +288,6 @@ COMMENT ON FUNCTION @extschema@.restore_project_version(uuid, text, boolean) IS
 
 COMMENT ON FUNCTION @extschema@.check_project_integrity(uuid) IS
     'One row per problem in the stored data of a project (NULL: of all projects, for privileged callers), none if it is sound. problem: version_gap, duplicate_version, second_head, head_mismatch, orphan, out_of_order, snapshot_mismatch, base_missing, undecodable, hash_mismatch. Reads and decodes every version. Errors: 42501, PT404.';
-
-COMMENT ON FUNCTION @extschema@.prune_project_history(uuid, text, integer, interval, boolean) IS
-    'Removes file versions, of one file or of all, that are not current, not needed by the snapshot of any project version or active build, not among the last p_keep_last of their file and not newer than p_keep_newer_than. Snapshots of deleted project versions are kept only if those were deleted within p_keep_newer_than; one that loses files can no longer be restored. The numbers of other versions do not change. Returns one row per file that loses versions, with the bytes of stored content freed; with p_dry_run nothing changes. Errors: 22023, 42501, PT404, 40001, XX001.';
 
 CREATE FUNCTION @extschema@.get_project_fast_export(p_project_id uuid, p_authors jsonb DEFAULT '{}')
     RETURNS SETOF text

@@ -103,7 +103,7 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
         updated_at   timestamptz
     )
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
-    AS 'MODULE_PATHNAME', 'get_project_version_files_wrapper';
+    AS 'MODULE_PATHNAME', 'get_snapshot_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
     'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned), XX001.';
 

@@ -122,6 +122,8 @@ pub enum Error {
     Suppressed {
         path: String,
     },
+    /// The same, for the list of the files of a snapshot.
+    SuppressedSnapshot(Uuid),
     /// A table or index of the extension does not exist under its name, or is not usable.
     Missing {
         kind: &'static str,
@@ -176,7 +178,7 @@ impl fmt::Display for VersionState {
             VersionState::NeedsRebuild => "needs a rebuild",
             VersionState::NotDeployed => "is not deployed",
             VersionState::Classified => "has its change_type already",
-            VersionState::Pruned => "was deleted, and its files have been pruned",
+            VersionState::Pruned => "has lost files, which were pruned while it was deleted",
         })
     }
 }
@@ -247,7 +249,7 @@ impl Error {
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
-            Suppressed { .. } => "09000",
+            Suppressed { .. } | SuppressedSnapshot(_) => "09000",
             Missing { .. } | Mismatch(_) => "55000",
             Internal => "XX000",
         }
@@ -439,6 +441,9 @@ impl fmt::Display for Error {
                 write!(f, "version {version} of file \"{path}\" in project {project} is damaged: {flaw}")
             }
             Suppressed { path } => write!(f, "a trigger suppressed the new version of file \"{path}\""),
+            SuppressedSnapshot(project) => {
+                write!(f, "a trigger suppressed the list of the files that a snapshot of project {project} holds")
+            }
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
             Mismatch(_) => f.write_str(concat!(
                 "the library of pg_versioned (version ",

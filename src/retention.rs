@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use crate::args;
-use crate::backend::{self, Answer, Call, FreshSnapshot, ResultSet, Row, Statement, Timestamp, Value};
+use crate::backend::{self, Answer, Call, Db, FreshSnapshot, ResultSet, Row, Statement, Timestamp, Use, Value};
 use crate::caller::Role;
 use crate::content;
 use crate::content::codec::{self, Encoded};
@@ -271,9 +271,33 @@ fn cutoff(exclusive: &Exclusive, age: Value) -> Result<Timestamp, Error> {
     rows.one().get("cutoff").ok_or_else(|| Error::Invalid("p_keep_newer_than must not be negative".to_owned()))
 }
 
-/// See the COMMENT in `sql/retention.sql`.
+/// See the COMMENT in `sql/retention.sql`. Version 0.1.0 of the schema declares it with this symbol.
 #[pg_extern(sql = false)]
 fn prune_project_history(
+    project: Option<Uuid>,
+    path: Option<&str>,
+    keep_last: Option<i32>,
+    keep_newer_than: Option<Interval>,
+    dry_run: Option<bool>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Answer {
+    prune_history(project, path, keep_last, keep_newer_than, dry_run, fcinfo)
+}
+
+/// The same. An older library does not have this symbol: it would remove what cuts need.
+#[pg_extern(sql = false)]
+fn prune_between_cuts(
+    project: Option<Uuid>,
+    path: Option<&str>,
+    keep_last: Option<i32>,
+    keep_newer_than: Option<Interval>,
+    dry_run: Option<bool>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Answer {
+    prune_history(project, path, keep_last, keep_newer_than, dry_run, fcinfo)
+}
+
+fn prune_history(
     project: Option<Uuid>,
     path: Option<&str>,
     keep_last: Option<i32>,
@@ -286,7 +310,8 @@ fn prune_project_history(
         let path = path.map(|path| input::file_path(Some(path), "p_file_path")).transpose()?;
         let keep_last = input::within(keep_last.or(Some(0)), "p_keep_last", 0, i32::MAX)? as usize;
         let dry_run = input::required(dry_run, "p_dry_run")?;
-        Exclusive::run(call, project, Role::Owner, |exclusive| {
+        let lock = |db: &Db| db.lock_tables(&[(c"project_file_snapshots", Use::Write)], || Ok(()));
+        Exclusive::run_prepared(call, project, Role::Owner, lock, |exclusive, ()| {
             exclusive.refuse_unseen_saves()?;
             let newer_than = keep_newer_than.map(|age| cutoff(exclusive, age.into())).transpose()?;
             let (snapshots, given_up) = snapshots(exclusive, newer_than);

@@ -37,7 +37,13 @@ pub fn forget_decoded() {
 
 /// The text of a version, from its row; `None` for a deletion. XX001 if it cannot be read.
 pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Error> {
-    let (Some(stored), Some(hash)) = (Stored::of(row), row.get::<Bytes>("content_hash")) else { return Ok(None) };
+    let damaged = |flaw| {
+        let (path, version) = (row.value("file_path"), row.value("version"));
+        Error::Damaged { project, path, version, flaw }
+    };
+    let (Some(stored), Some(hash)) = (Stored::of(row), row.get::<Bytes>("content_hash")) else {
+        return if row.value("is_deleted") { Ok(None) } else { Err(damaged(Flaw::Undecodable)) };
+    };
     let base = match row.get("base_version") {
         None => None,
         Some(base) => Some(BaseRows::read(db, project, row.value("file_id"), base)?),
@@ -52,10 +58,7 @@ pub fn read_text(db: &Db, project: Uuid, row: &Row) -> Result<Option<String>, Er
         }
         text
     });
-    text.map(Some).map_err(|flaw| {
-        let (path, version) = (row.value("file_path"), row.value("version"));
-        Error::Damaged { project, path, version, flaw }
-    })
+    text.map(Some).map_err(damaged)
 }
 
 /// Encodes `content` as the version after `previous`, which is a file's newest version together with its chain.

@@ -51,7 +51,7 @@ fn update(exclusive: &Exclusive, patch: &Patch, expected: Option<Timestamp>) -> 
     }
     // No two states of a config have one timestamp.
     let last = changed_at.max(present.value("updated_at"));
-    let now = exclusive.now.max(Timestamp(last.0 + 1));
+    let now = exclusive.now.max(Timestamp(last.0.saturating_add(1)));
     let rows = db.run(&UPDATE, &args! { project, config: merged.as_str(), now });
     Ok(rows.one().composite(db, "p"))
 }

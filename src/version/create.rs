@@ -45,7 +45,7 @@ fn created_at(exclusive: &Exclusive) -> Timestamp {
     ));
     let rows = exclusive.db.run(&NEWEST, &args! { project: exclusive.project });
     let newest: Option<Timestamp> = rows.first().map(|row| row.value("created_at"));
-    newest.map_or(exclusive.now, |newest| exclusive.now.max(Timestamp(newest.0 + 1)))
+    newest.map_or(exclusive.now, |newest| exclusive.now.max(Timestamp(newest.0.saturating_add(1))))
 }
 
 /// The snapshot of the project's current version; an empty one if it has none.
@@ -159,7 +159,7 @@ fn succeed(
         Some(number) => (number, asked),
         None => (Number::FIRST, ChangeType::Major),
     };
-    let snapshot = cut.unwrap_or_else(|| snapshot::cut(exclusive));
+    let snapshot = cut.map_or_else(|| snapshot::cut(exclusive), Ok)?;
     let version = insert(exclusive, &build, result, number, (snapshot, stats));
     let durations = Some([result.build_duration_ms, result.install_duration_ms, result.deploy_duration_ms]);
     builds::end(exclusive, build_id, &Ended { status: "deployed", error: None, durations });
@@ -191,6 +191,7 @@ fn create(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_sys::Functio
         let result = result::parse(json.as_str().ok_or(Error::Internal)?, "p_result").map_err(Error::Invalid)?;
         // Most of the comparison is done before savers have to wait for it.
         let compare = |db: &Db| {
+            snapshot::lock_list(db)?;
             let mut compared = Compared::default();
             let cut = snapshot::of_build(db, project, &build_id);
             let snapshots = (parent_snapshot(db, project)?, cut.unwrap_or(Snapshot::NOW));

@@ -24,7 +24,7 @@ fn cut_project_build(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_s
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
-        Exclusive::run(call, project, Role::Editor, |exclusive| {
+        Exclusive::run_prepared(call, project, Role::Editor, snapshot::lock_list, |exclusive, ()| {
             let Exclusive { db, now, .. } = *exclusive;
             let build = Build::find(exclusive, &build_id)?;
             if build.status != "started" {
@@ -32,7 +32,7 @@ fn cut_project_build(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_s
             }
             if snapshot::of_build(db, project, &build_id).is_none() {
                 exclusive.refuse_unseen_saves()?;
-                let seq = snapshot::cut(exclusive).seq;
+                let seq = snapshot::cut(exclusive)?.seq;
                 db.run(&CUT, &args! { project, build_id: build_id.as_str(), now, seq });
             }
             Ok(db.run(&ROW, &args! { project, build_id: build_id.as_str() }).one().composite(db, "b"))

@@ -50,13 +50,23 @@ fn files(call: &Call, db: &Db, project: Uuid, snapshot: Snapshot) -> Result<Answ
     Ok(rows.done())
 }
 
-/// See the COMMENT in `sql/versions.sql`.
+/// See the COMMENT in `sql/versions.sql`. Version 0.1.0 of the schema declares it with this symbol.
 #[pg_extern(sql = false)]
 fn get_project_version_files(
     project: Option<Uuid>,
     version_id: Option<&str>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Answer {
+    of_version(project, version_id, fcinfo)
+}
+
+/// The same. An older library does not have this symbol: it would not know that files of a version can be pruned.
+#[pg_extern(sql = false)]
+fn get_snapshot_files(project: Option<Uuid>, version_id: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
+    of_version(project, version_id, fcinfo)
+}
+
+fn of_version(project: Option<Uuid>, version_id: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let version = id_argument(version_id, "p_version_id")?;

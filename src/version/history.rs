@@ -147,9 +147,9 @@ struct Before {
 }
 
 impl Before {
-    /// Before the newest version.
+    /// Before the newest version: later than any time, with an id greater than any.
     fn first() -> Self {
-        Before { at: Timestamp::INFINITY, id: String::new() }
+        Before { at: Timestamp::INFINITY, id: "~".to_owned() }
     }
 
     fn version(db: &Db, project: Uuid, id: String) -> Result<Self, Error> {

@@ -10,6 +10,8 @@ use super::semver::{self, ChangeType};
 
 const MAX_LINE_BYTES: usize = 2_048;
 const MAX_PROSE_BYTES: usize = 1024 * 1024;
+/// Unknown keys that an error names; of the others it gives the number.
+const NAMED_KEYS: usize = 20;
 const MAX_ARTIFACT_BYTES: i64 = 2_147_483_648;
 
 /// The keys that a result may have. All are optional; they become the columns of the same names in `project_versions`.
@@ -62,13 +64,28 @@ macro_rules! build_result_columns {
     };
 }
 
+/// Read from a text alone: serde would take an object with the name as its key, too.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum BreakingRisk {
     None,
     Low,
     Medium,
     High,
+}
+
+impl TryFrom<String> for BreakingRisk {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "none" => Ok(BreakingRisk::None),
+            "low" => Ok(BreakingRisk::Low),
+            "medium" => Ok(BreakingRisk::Medium),
+            "high" => Ok(BreakingRisk::High),
+            _ => Err(format!("unknown value `{name}`, expected one of `none`, `low`, `medium`, `high`")),
+        }
+    }
 }
 
 /// A checked argument.
@@ -137,7 +154,11 @@ fn name_bad_keys(keys: &BTreeMap<String, &RawValue>, argument: &str) -> Result<(
     match unknown.len() {
         0 => Ok(()),
         1 => Err(format!("{argument} has an unknown key: {}", unknown[0])),
-        _ => Err(format!("{argument} has unknown keys: {}", unknown.join(", "))),
+        2..=NAMED_KEYS => Err(format!("{argument} has unknown keys: {}", unknown.join(", "))),
+        count => {
+            let (named, more) = (unknown[..NAMED_KEYS].join(", "), count - NAMED_KEYS);
+            Err(format!("{argument} has unknown keys: {named} and {more} more"))
+        }
     }
 }
 
@@ -238,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn names_some_of_very_many_unknown_keys() {
+        let many: serde_json::Map<String, Json> = (0..1_000).map(|n| (format!("k{n}"), json!(n))).collect();
+        let error = parse(Json::Object(many)).unwrap_err();
+        assert!(error.ends_with("and 980 more") && error.len() < 300, "{error}");
+    }
+
+    #[test]
     fn names_the_key_of_a_bad_value() {
         for (key, value) in [
             ("artifact_size", json!(-1)),
@@ -252,6 +280,8 @@ mod tests {
             ("classification_confidence", json!(1.01)),
             ("prerelease", json!("01")),
             ("git_commit_sha", json!("xyz")),
+            ("breaking_risk", json!({"low": null})),
+            ("change_type", json!({"minor": null})),
             ("version_name", json!("a\nb")),
             ("needs_rebuild", json!("yes")),
         ] {

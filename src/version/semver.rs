@@ -5,8 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How much a version changes.
+///
+/// Read from a text alone: serde would take an object with the name as its key, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum ChangeType {
     /// A checkpoint.
     Patch,
@@ -25,6 +27,15 @@ impl ChangeType {
             ChangeType::Minor => "minor",
             ChangeType::Major => "major",
         }
+    }
+}
+
+impl TryFrom<String> for ChangeType {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let unknown = || format!("unknown value `{name}`, expected one of `patch`, `minor`, `major`");
+        ChangeType::parse(&name).ok_or_else(unknown)
     }
 }
 

@@ -8,7 +8,7 @@ use pgrx::Uuid;
 
 use super::state::{self, State};
 use crate::args;
-use crate::backend::{Db, Row, Statement};
+use crate::backend::{Db, Row, Statement, Use};
 use crate::error::{Error, VersionState};
 use crate::exclusive::Exclusive;
 
@@ -58,14 +58,27 @@ macro_rules! version_in_snapshot {
     };
 }
 
-/// Ends the snapshot that files are saved into; returns its number. The caller has refused unseen saves.
-pub fn cut(exclusive: &Exclusive) -> Snapshot {
+/// Locks the list of snapshots for a call that will end one, before it waits for anything else. Not among the tables of
+/// [`Exclusive`]: the schema of 0.1.0 does not have it.
+pub fn lock_list(db: &Db) -> Result<(), Error> {
+    db.lock_tables(&[(c"project_file_snapshots", Use::Write)], || Ok(()))
+}
+
+/// Ends the snapshot that files are saved into; returns it. The caller has refused unseen saves. 09000 if a trigger keeps
+/// files from being listed.
+pub fn cut(exclusive: &Exclusive) -> Result<Snapshot, Error> {
     static LIST: Statement = Statement::new(
-        "INSERT INTO {s}.project_file_snapshots (project_id, file_id, snapshot_seq, version)
-         SELECT h.project_id, h.file_id, p.snapshot_seq, h.version
-           FROM {s}.projects p
-           JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.snapshot_seq > p.listed_snapshot_seq
-          WHERE p.id = :project",
+        "WITH changed AS (
+            SELECT h.project_id, h.file_id, p.snapshot_seq, h.version
+              FROM {s}.projects p
+              JOIN {s}.project_file_heads h ON h.project_id = p.id AND h.snapshot_seq > p.listed_snapshot_seq
+             WHERE p.id = :project
+         ), listed AS (
+            INSERT INTO {s}.project_file_snapshots (project_id, file_id, snapshot_seq, version)
+            SELECT project_id, file_id, snapshot_seq, version FROM changed
+            RETURNING version
+         )
+         SELECT (SELECT count(*) FROM changed) = (SELECT count(*) FROM listed) AS is_complete",
     );
     static NEXT: Statement = Statement::new(
         "UPDATE {s}.projects
@@ -73,9 +86,11 @@ pub fn cut(exclusive: &Exclusive) -> Snapshot {
           WHERE id = :project",
     );
     let project = exclusive.project;
-    exclusive.db.run(&LIST, &args! { project });
+    if !exclusive.db.run(&LIST, &args! { project }).one().value::<bool>("is_complete") {
+        return Err(Error::SuppressedSnapshot(project));
+    }
     exclusive.db.run(&NEXT, &args! { project, now: exclusive.now });
-    Snapshot { seq: exclusive.snapshot_seq, is_listed: true }
+    Ok(Snapshot { seq: exclusive.snapshot_seq, is_listed: true })
 }
 
 /// The snapshot of a version, found with the active snapshot of the database. PT404; PT409 if its files were pruned.

@@ -352,3 +352,54 @@ fn a_version_behind_a_waiting_rebuild() {
     }
     invariants::hold(&mut admin);
 }
+
+/// A version that has lost its content is an error wherever it is read, and never taken for an empty file.
+#[test]
+fn a_damaged_version_is_not_restored() {
+    let db = Database::new("restore_damaged");
+    let mut admin = db.connect();
+    let first = admin.project(Uuid::new_v4());
+    let project = first.project;
+    admin.put(project, "a", "one");
+    let version = admin.succeed(project, &first.build, json!({})).expect("it succeeds").id;
+    admin.put(project, "a", "two");
+    for change in ["stored = NULL", "content_hash = NULL", "stored = NULL, encoding = NULL, content_hash = NULL"] {
+        admin.run("BEGIN");
+        crate::stored::damage(
+            &mut admin,
+            &format!(
+                "UPDATE versioned.project_file_versions SET {change} WHERE project_id = '{project}' AND version = 1"
+            ),
+        );
+        for call in ["get_project_version_files", "diff_project_versions", "restore_project_version"] {
+            admin.run("SAVEPOINT before");
+            let sql = format!("SELECT versioned.{call}($1, $2)");
+            refused(admin.try_rows(&sql, &[&project, &version]), "XX001");
+            admin.run("ROLLBACK TO before");
+        }
+        assert_eq!(admin.list(project), [("a".to_owned(), 2, "two".to_owned())]);
+        admin.run("ROLLBACK");
+    }
+    assert_eq!(restore(&mut admin, project, &version).len(), 1);
+}
+
+/// A snapshot that does not list what it holds would seem empty.
+#[test]
+fn a_snapshot_that_a_trigger_suppresses_is_not_taken() {
+    let db = Database::new("snapshot_suppressed");
+    let mut admin = db.connect();
+    let first = admin.project(Uuid::new_v4());
+    let project = first.project;
+    admin.put(project, "a", "one");
+    let before = everything(&mut admin);
+    admin.run(
+        "CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER suppress BEFORE INSERT ON versioned.project_file_snapshots
+             FOR EACH ROW EXECUTE FUNCTION public.suppress()",
+    );
+    refused(admin.succeed(project, &first.build, json!({})), "09000");
+    refused(admin.try_rows("SELECT versioned.cut_project_build($1, $2)", &[&project, &first.build]), "09000");
+    admin.run("DROP FUNCTION public.suppress CASCADE");
+    assert!(everything(&mut admin) == before, "nothing has changed");
+    admin.succeed(project, &first.build, json!({})).expect("it succeeds");
+}
