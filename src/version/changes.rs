@@ -7,7 +7,7 @@ use pgrx::Uuid;
 use super::snapshot::Snapshot;
 use crate::args;
 use crate::backend::{Db, Row, Statement};
-use crate::content::Hash;
+use crate::content::{self, Hash};
 use crate::error::{Error, Flaw};
 use crate::version_in_snapshot;
 
@@ -143,6 +143,13 @@ fn live_file(row: &Row, project: Uuid, columns: [&str; 6]) -> Result<Option<Live
         hash: hash.ok_or_else(|| damaged(Flaw::HashMismatch))?,
         file_type: row.value(file_type),
     }))
+}
+
+/// The text of a file; empty where there is none.
+pub fn text_of(db: &Db, project: Uuid, file: Option<&LiveFile>) -> Result<String, Error> {
+    let Some(file) = file else { return Ok(String::new()) };
+    let row = content::version_row(db, project, file.file_id, file.version)?.ok_or(Error::Internal)?;
+    Ok(content::read_text(db, project, &row)?.unwrap_or_default())
 }
 
 /// The changes by path, in order, each path once: as git sees them, except that moves are known.

@@ -3,8 +3,7 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::changes::{self, Change, LiveFile};
-use super::line_stats::text_of;
+use super::changes::{self, Change, LiveFile, text_of};
 use super::snapshot::{self, Snapshot};
 use crate::backend::{self, Answer, Call, Db, ResultSet};
 use crate::builds::id_argument;

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use pgrx::Uuid;
 
-use super::changes::{self, LiveFile};
+use super::changes::{self, LiveFile, text_of};
 use super::snapshot::Snapshot;
 use crate::backend::{self, Db};
-use crate::content;
 use crate::error::Error;
 use crate::settings::MAX_COMPARED_LINES;
 use crate::text::{self, LineCount};
@@ -78,11 +77,4 @@ pub fn between(
         stats.not_compared += i32::from(!lines.is_exact);
     }
     Ok(stats)
-}
-
-/// The text of a file; empty where there is none.
-pub fn text_of(db: &Db, project: Uuid, file: Option<&LiveFile>) -> Result<String, Error> {
-    let Some(file) = file else { return Ok(String::new()) };
-    let row = content::version_row(db, project, file.file_id, file.version)?.ok_or(Error::Internal)?;
-    Ok(content::read_text(db, project, &row)?.unwrap_or_default())
 }

@@ -3,9 +3,8 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
-use super::changes::{self, Changed, LiveFile};
+use super::changes::{self, Changed, LiveFile, text_of};
 use super::lifecycle::Version;
-use super::line_stats::text_of;
 use super::snapshot::Snapshot;
 use crate::args;
 use crate::backend::{self, Answer, Call, FreshSnapshot, ResultSet, Statement};
