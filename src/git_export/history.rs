@@ -64,7 +64,7 @@ static STEPS: Statement = Statement::new(
          UNION ALL
          SELECT 2, v.snapshot_seq, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, v.version_id
            FROM {s}.project_versions v
-          WHERE v.project_id = :project AND v.soft_deleted_at IS NULL
+          WHERE v.project_id = :project AND v.soft_deleted_at IS NULL AND v.pruned_at IS NULL
      )
      SELECT s.step, s.number, s.files, s.created_by, s.began_at, s.file_id, s.version, s.file_path, s.is_deleted,
             s.old_path, s.version_id

@@ -272,6 +272,26 @@ fn a_pruned_history_has_the_same_files() {
     assert!(same(&db, project).text(&["tag"]).is_empty());
 }
 
+/// Brought back, a version that has lost files still has none to show.
+#[test]
+fn a_pruned_version_is_no_tag() {
+    let db = Database::new("fast_export_pruned_version");
+    let mut admin = db.connect();
+    let project = admin.project(Uuid::new_v4()).project;
+    admin.put(project, "a", "first");
+    let version = release(&mut admin, project, json!({}));
+    admin.put(project, "a", "second");
+    release(&mut admin, project, json!({}));
+    admin.rows("SELECT versioned.delete_project_version($1, $2)", &[&project, &version]);
+    assert_eq!(same(&db, project).text(&["tag"]), "v1.1.0");
+    admin.rows("SELECT versioned.undelete_project_version($1, $2)", &[&project, &version]);
+    assert_eq!(same(&db, project).text(&["tag"]), "v1.0.0\nv1.1.0");
+    admin.rows("SELECT versioned.delete_project_version($1, $2)", &[&project, &version]);
+    admin.rows("SELECT versioned.prune_project_history($1, p_dry_run => false)", &[&project]);
+    admin.rows("SELECT versioned.undelete_project_version($1, $2)", &[&project, &version]);
+    assert_eq!(same(&db, project).text(&["tag"]), "v1.1.0");
+}
+
 #[test]
 fn random_histories_have_the_same_files() {
     const PATHS: [&str; 6] = ["a", "b", "c", "d/e", "d/f", "\"g\" h"];

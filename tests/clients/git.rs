@@ -116,7 +116,7 @@ pub fn same(db: &Database, project: Uuid) -> Repository {
     }
     let versions = admin.rows(
         "SELECT version_id, concat('v', major_version, '.', minor_version, '.', patch_version, '-' || prerelease)
-           FROM versioned.project_versions WHERE project_id = $1 AND soft_deleted_at IS NULL",
+           FROM versioned.project_versions WHERE project_id = $1 AND soft_deleted_at IS NULL AND pruned_at IS NULL",
         &[&project],
     );
     let tags: BTreeSet<String> = versions.iter().map(|row| row.get(1)).collect();
