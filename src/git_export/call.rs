@@ -33,9 +33,10 @@ impl Stream for Export {
         let authors = input::required(call.jsonb_argument(1), "p_authors")?;
         let authors = Authors::parse(authors.as_str().unwrap_or_default())?;
         Caller::reading(call, project, |db| {
-            let tree = Tree::new(history::directories(db, project)?);
-            let steps = history::steps(call, db, project)?;
-            Ok(Export { project, steps, lines: Lines::new(authors, tree), part: Part::First })
+            let directories = history::directories(db, project)?;
+            // A part of a transaction may have a file and a directory of the same name that were never seen together.
+            let steps = history::steps(call, db, project, !directories.is_empty())?;
+            Ok(Export { project, steps, lines: Lines::new(authors, Tree::new(directories)), part: Part::First })
         })
     }
 
@@ -57,7 +58,7 @@ impl Export {
         loop {
             backend::check_for_interrupts();
             let lines = match self.steps.next(call, Step::of) {
-                Some(Step::Leave(change)) => Some(self.lines.leave(&change)?),
+                Some(Step::Leave(change)) => self.lines.leave(&change)?,
                 Some(Step::Change(change, _)) if change.is_deleted => self.lines.change(&change, None)?,
                 Some(Step::Change(change, key)) => {
                     let content = history::content(db, self.project, &change.path, &key)?;

@@ -19,6 +19,8 @@ pub struct Change {
     pub commit: Commit,
     pub path: String,
     pub is_deleted: bool,
+    /// The file's next versions have been pruned: it is not known how long it stayed at this path.
+    pub has_gap: bool,
     /// The path of the version before, unless that is a deletion or there is none.
     pub old_path: Option<String>,
 }
@@ -59,33 +61,33 @@ impl Lines {
         Lines { authors, tree, commit: None, mark: 0 }
     }
 
-    /// The change's file leaves its old path.
-    pub fn leave(&mut self, change: &Change) -> Result<String, Error> {
+    /// The change's file leaves its old path. There may be nothing left to say about that.
+    pub fn leave(&mut self, change: &Change) -> Result<Option<String>, Error> {
         let mut lines = self.begin(change)?;
         let path = change.old_path.as_ref().unwrap_or(&change.path);
-        self.tree.remove(path);
-        lines.push_str("D ");
-        lines.push_str(&quoted(path));
-        Ok(lines)
+        // A path that was dropped may be a directory now.
+        if !self.tree.remove(path) {
+            push_deletion(&mut lines, path);
+        }
+        Ok(row(lines))
     }
 
     /// The change itself, with the content unless it is a deletion. There may be nothing left to say about that.
     pub fn change(&mut self, change: &Change, content: Option<&str>) -> Result<Option<String>, Error> {
         let mut lines = self.begin(change)?;
-        match content {
-            Some(content) => {
-                self.tree.add(&change.path);
-                let _ = writeln!(lines, "M 100644 inline {}", quoted(&change.path));
-                push_data(&mut lines, content);
-            }
-            None => drop(lines.pop()),
+        let Some(content) = content else { return Ok(row(lines)) };
+        for path in self.tree.add(&change.path, change.has_gap) {
+            push_deletion(&mut lines, &path);
         }
-        Ok((!lines.is_empty()).then_some(lines))
+        let _ = writeln!(lines, "M 100644 inline {}", quoted(&change.path));
+        push_data(&mut lines, content);
+        Ok(Some(lines))
     }
 
     /// An annotated tag on the last commit.
     pub fn tag(&mut self, tag: &Tag) -> Result<String, Error> {
         self.tree.commit()?;
+        self.tree.tag()?;
         let mut lines = String::new();
         if self.mark == 0 {
             self.push_commit(&mut lines, tag.author, tag.at, "Empty project");
@@ -143,6 +145,12 @@ fn summary(change: &Change) -> String {
     }
 }
 
+/// Lines without the last line feed; None if there are none.
+fn row(mut lines: String) -> Option<String> {
+    // Whoever reads the row adds it again.
+    lines.pop().map(|_| lines)
+}
+
 /// Git refuses names that end in `.lock`, which a prerelease may.
 fn tag_name(number: &str) -> String {
     match number.strip_suffix(".lock") {
@@ -154,6 +162,10 @@ fn tag_name(number: &str) -> String {
 /// A path as git reads it. Those with a quote are quoted; none has a backslash or a control character.
 fn quoted(path: &str) -> String {
     if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
+}
+
+fn push_deletion(lines: &mut String, path: &str) {
+    let _ = writeln!(lines, "D {}", quoted(path));
 }
 
 fn push_data(lines: &mut String, data: &str) {
@@ -177,6 +189,7 @@ mod tests {
             commit: Commit { number, author: None, at: 1_700_000_000 + number, files },
             path: path.or(old_path).unwrap_or_default().to_owned(),
             is_deleted: path.is_none(),
+            has_gap: false,
             old_path: old_path.map(str::to_owned),
         }
     }
@@ -196,7 +209,7 @@ mod tests {
     fn a_commit_begins_with_its_first_change() {
         let mut lines = lines();
         let [leaves, takes] = [change(7, 2, Some("x \"y\""), Some("é z")), change(7, 2, None, Some("b"))];
-        assert_eq!(lines.leave(&leaves).unwrap(), header(1, 7, "Change 2 files") + "D \"x \\\"y\\\"\"");
+        assert_eq!(lines.leave(&leaves).unwrap(), Some(header(1, 7, "Change 2 files") + "D \"x \\\"y\\\"\""));
         let saved = lines.change(&leaves, Some("é\r\n")).unwrap();
         assert_eq!(saved.as_deref(), Some("M 100644 inline é z\ndata 4\né\r\n"));
         assert_eq!(lines.change(&takes, Some("")).unwrap().as_deref(), Some("M 100644 inline b\ndata 0\n"));
@@ -212,7 +225,7 @@ mod tests {
     fn a_deletion_is_its_old_path() {
         let mut lines = lines();
         let deleted = change(1, 1, Some("b"), None);
-        assert_eq!(lines.leave(&deleted).unwrap(), header(1, 1, "Delete b") + "D b");
+        assert_eq!(lines.leave(&deleted).unwrap(), Some(header(1, 1, "Delete b") + "D b"));
         assert_eq!(lines.change(&deleted, None).unwrap(), None);
         // Nothing is known of the versions before.
         let pruned = Change { old_path: None, ..change(2, 1, Some("c"), None) };
@@ -245,6 +258,32 @@ mod tests {
             lines.tag(&tag("1.1.0-x.lock", Some("É"), Some("b\n\nc\n"))).unwrap(),
             format!("tag v1.1.0-x-lock\nfrom :2\ntagger {who}\ndata 10\nÉ\n\nb\n\nc\n")
         );
+    }
+
+    #[test]
+    fn a_file_with_a_gap_makes_room() {
+        let gap = Change { has_gap: true, ..change(1, 1, None, Some("a")) };
+        let below = change(2, 1, None, Some("a/b"));
+        let mut lines = lines();
+        lines.change(&gap, Some("")).unwrap();
+        let row = lines.change(&below, Some("x")).unwrap();
+        assert_eq!(row, Some(header(2, 2, "Save a/b") + "D a\nM 100644 inline a/b\ndata 1\nx"));
+        // It has left its path already, which is a directory now.
+        let moved = change(3, 1, Some("a"), Some("b"));
+        let begun = lines.leave(&moved).unwrap();
+        assert_eq!(begun.map(|begun| begun + "\n"), Some(header(3, 3, "Move a to b")));
+        let moved = lines.change(&moved, Some("")).unwrap();
+        assert_eq!(moved.as_deref(), Some("M 100644 inline b\ndata 0\n"));
+        assert!(lines.tag(&tag("1.0.0", None, None)).is_ok());
+    }
+
+    #[test]
+    fn a_tag_needs_the_files_that_made_room() {
+        let gap = Change { has_gap: true, ..change(1, 1, None, Some("a")) };
+        let mut lines = lines();
+        lines.change(&gap, Some("")).unwrap();
+        lines.change(&change(2, 1, None, Some("a/b")), Some("")).unwrap();
+        assert!(matches!(lines.tag(&tag("1.0.0", None, None)), Err(Error::FileIsDirectory { .. })));
     }
 
     #[test]

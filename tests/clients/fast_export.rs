@@ -10,10 +10,10 @@ use crate::dump::{dumped, restore};
 use crate::git::{Repository, lines, same};
 use crate::support::{Database, Random, Session, refused, skipped, until};
 
-const EXPORT: &str = "SELECT versioned.get_project_fast_export($1)";
+pub const EXPORT: &str = "SELECT versioned.get_project_fast_export($1)";
 
 #[track_caller]
-fn release(session: &mut Session, project: Uuid, result: serde_json::Value) -> String {
+pub fn release(session: &mut Session, project: Uuid, result: serde_json::Value) -> String {
     let build = session.start(project, true).expect("it starts").build;
     session.succeed(project, &build, result).expect("it succeeds").id
 }
@@ -334,29 +334,6 @@ fn random_histories_have_the_same_files() {
         admin.rows(sql, &[&project, &keep]);
         same(&db, project);
     }
-}
-
-#[test]
-fn what_git_cannot_hold_is_refused() {
-    let db = Database::new("fast_export_conflict");
-    let mut admin = db.connect();
-    let project = admin.project(Uuid::new_v4()).project;
-    for path in ["a.b", "a/b/c", "a"] {
-        admin.put(project, path, path);
-    }
-    let refusal = refused(admin.try_rows(EXPORT, &[&project]), "PT409");
-    assert_eq!(refusal.json(), json!({"file_path": "a", "other_path": "a/b/c"}));
-    assert!(refusal.message.contains("\"a\"") && refusal.message.contains("\"a/b/c\""), "{refusal:?}");
-    assert!(refusal.hint.is_some_and(|hint| hint.contains("Move") && hint.contains("prune_project_history")));
-    // Not before the rows that come first.
-    let first = "SELECT versioned.get_project_fast_export($1) LIMIT 2";
-    assert_eq!(admin.column::<String>(first, &[&project]).len(), 2);
-
-    // As the hint says.
-    admin.rename(project, "a", "b", None).expect("moved");
-    refused(admin.try_rows(EXPORT, &[&project]), "PT409");
-    admin.rows("SELECT versioned.prune_project_history($1, p_dry_run => false)", &[&project]);
-    same(&db, project);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod dump;
 mod errors;
 mod events;
 mod fast_export;
+mod fast_export_directories;
 mod feed;
 mod foreign_code;
 mod git;
