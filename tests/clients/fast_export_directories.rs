@@ -1,11 +1,14 @@
 //! Files that have the path of a directory that others are in, as git cannot have them at the same time.
 
+use std::fs;
+
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::dump::{dumped, restore};
 use crate::fast_export::{EXPORT, release};
 use crate::git::same;
-use crate::support::{Database, refused};
+use crate::support::{Database, Random, Session, refused};
 
 #[test]
 fn what_git_cannot_hold_is_refused() {
@@ -104,10 +107,8 @@ fn pruning_makes_no_conflicts() {
     admin.put(project, "e", "2");
     admin.put(project, "e", "3");
     let before = same(&db, project).log("%s");
-    let pruned: Vec<Vec<i32>> = admin.column(
-        "SELECT removed_versions FROM versioned.prune_project_history($1, NULL, 2, NULL, false)",
-        &[&project],
-    );
+    let pruned: Vec<Vec<i32>> = admin
+        .column("SELECT removed_versions FROM versioned.prune_project_history($1, NULL, 2, NULL, false)", &[&project]);
     assert_eq!(pruned, [[2], [2]]);
     let repository = same(&db, project);
     assert_eq!(repository.log("%s").len(), before.len() - 2);
@@ -135,4 +136,64 @@ fn pruning_makes_no_conflicts() {
     // Without it, nothing is left that says so.
     admin.run("UPDATE versioned.project_versions SET soft_deleted_at = now()");
     same(&db, project);
+}
+
+/// Whether a file is in a directory that has the path of another one.
+fn has_conflict(session: &mut Session, project: Uuid) -> bool {
+    let paths: Vec<String> = session.list(project).into_iter().map(|(path, ..)| path).collect();
+    paths.iter().any(|path| paths.iter().any(|other| other.starts_with(&format!("{path}/"))))
+}
+
+/// Where nobody saw a conflict, there is none, whatever is pruned, and after a restore.
+#[test]
+fn random_histories_without_conflicts_are_exported() {
+    const PATHS: [&str; 6] = ["a", "a/b", "a/c", "a/c/d", "e", "e/f"];
+    let db = Database::new("fast_export_directories");
+    let mut admin = db.connect();
+    let mut random = Random(1);
+    let mut projects = Vec::new();
+    for _ in 0..8 {
+        let project = admin.project(Uuid::new_v4()).project;
+        let mut versions = Vec::new();
+        for n in 0..60 {
+            admin.run("BEGIN");
+            for change in 0..=random.below(4) {
+                let [path, other] = [(); 2].map(|()| PATHS[random.below(PATHS.len())]);
+                // What cannot be done is left out.
+                admin.run("SAVEPOINT s");
+                let is_done = match random.below(8) {
+                    0..3 => admin.save(project, path, &format!("{n} {change}\n"), None).is_ok(),
+                    3..5 => admin.delete(project, path, None).is_ok(),
+                    _ => admin.rename(project, path, other, None).is_ok(),
+                };
+                if !is_done {
+                    admin.run("ROLLBACK TO s");
+                }
+            }
+            let is_refused = has_conflict(&mut admin, project);
+            if !is_refused && random.below(6) == 0 {
+                versions.push(release(&mut admin, project, json!({})));
+            }
+            admin.run(if is_refused { "ROLLBACK" } else { "COMMIT" });
+        }
+        same(&db, project);
+        for keep in (0..3).rev() {
+            let gone: Vec<String> = versions.iter().filter(|_| random.below(3) == 0).cloned().collect();
+            let each = |call: &str| format!("SELECT versioned.{call}_project_version($1, v) FROM unnest($2::text[]) v");
+            admin.rows(&each("delete"), &[&project, &gone]);
+            let sql = "SELECT versioned.prune_project_history($1, p_keep_last => $2, p_dry_run => false)";
+            admin.rows(sql, &[&project, &keep]);
+            same(&db, project);
+            admin.rows(&each("undelete"), &[&project, &gone]);
+            same(&db, project);
+        }
+        projects.push(project);
+    }
+    let restored = Database::bare("fast_export_directories_restored");
+    let file = dumped(&db);
+    restore(&file, &restored);
+    fs::remove_file(file).expect("the dump can go");
+    for project in projects {
+        same(&restored, project);
+    }
 }
