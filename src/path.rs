@@ -66,6 +66,11 @@ pub fn check(path: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A valid path as git writes and reads it: in quotes if it contains one.
+pub fn quoted(path: &str) -> String {
+    if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -8,15 +8,15 @@ use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
 use crate::args;
-use crate::backend::{self, Answer, Call, Db, FreshSnapshot, ResultSet, Row, Statement, Timestamp, Use, Value};
+use crate::backend::{self, Answer, Call, FreshSnapshot, ResultSet, Row, Statement, Timestamp, Value};
 use crate::caller::Role;
 use crate::content;
 use crate::content::codec::{self, Encoded};
 use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::file::RewritingHistory;
-use crate::input;
 use crate::progress::Progress;
+use crate::{input, version};
 
 /// What is kept in addition to current versions and those that snapshots need.
 struct Policy {
@@ -310,8 +310,7 @@ fn prune_history(
         let path = path.map(|path| input::file_path(Some(path), "p_file_path")).transpose()?;
         let keep_last = input::within(keep_last.or(Some(0)), "p_keep_last", 0, i32::MAX)? as usize;
         let dry_run = input::required(dry_run, "p_dry_run")?;
-        let lock = |db: &Db| db.lock_tables(&[(c"project_file_snapshots", Use::Write)], || Ok(()));
-        Exclusive::run_prepared(call, project, Role::Owner, lock, |exclusive, ()| {
+        Exclusive::run_prepared(call, project, Role::Owner, version::lock_list, |exclusive, ()| {
             exclusive.refuse_unseen_saves()?;
             let newer_than = keep_newer_than.map(|age| cutoff(exclusive, age.into())).transpose()?;
             let (snapshots, given_up) = snapshots(exclusive, newer_than);

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use git2::{DiffOptions, MergeFileInput, MergeFileOptions, Oid, Patch};
 
+use crate::path::quoted;
+
 /// Maximum number of lines to compare: the lines of the longer text that remain when equal beginnings and ends are cut
 /// off, plus one twentieth of all its other lines. The worst texts found take one to two seconds to merge at this
 /// limit: 14 to 20 µs per remaining line (more if there are more of them) and up to 1.8 µs per other line; a diff takes
@@ -148,11 +150,6 @@ fn with_header(old: Option<Side>, new: Option<Side>, hunks: &str) -> String {
         diff.push_str(hunks);
     }
     diff
-}
-
-/// A path as written in diffs: in quotes if it contains one. Paths never contain backslashes or control characters.
-fn quoted(path: &str) -> String {
-    if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
 }
 
 /// The part of a diff that says what changes, and how many lines it adds and removes.

@@ -64,9 +64,6 @@ fn fail_project_build(
             SET build_status = 'failed', last_build_completed = :now, updated_at = :now
           WHERE id = :project",
     );
-    static ROW: Statement = Statement::new(
-        "SELECT b FROM {s}.project_build_metrics b WHERE b.project_id = :project AND b.build_id = :build_id",
-    );
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
@@ -81,10 +78,7 @@ fn fail_project_build(
                 }
                 "deployed" => Err(build.ended(project)),
                 // Already failed, or abandoned in favor of a newer build: there is nothing left to fail.
-                _ => {
-                    let rows = exclusive.db.run(&ROW, &args! { project, build_id: build_id.as_str() });
-                    Ok(rows.one().composite(exclusive.db, "b"))
-                }
+                _ => Ok(build.row(exclusive)),
             }
         })
     })

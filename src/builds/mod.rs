@@ -10,7 +10,7 @@ pub use start::{MAX_FRAMEWORK_BYTES, MAX_PROMPT_BYTES, NewBuild, Started, begin}
 use pgrx::Uuid;
 
 use crate::args;
-use crate::backend::Statement;
+use crate::backend::{Answer, Statement};
 use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::id;
@@ -46,6 +46,15 @@ impl Build {
             prompt: row.get("prompt"),
             framework: row.value("framework"),
         })
+    }
+
+    /// Its row as it is now.
+    pub fn row(&self, exclusive: &Exclusive) -> Answer {
+        static ROW: Statement = Statement::new(
+            "SELECT b FROM {s}.project_build_metrics b WHERE b.project_id = :project AND b.build_id = :build_id",
+        );
+        let args = args! { project: exclusive.project, build_id: self.build_id.as_str() };
+        exclusive.db.run(&ROW, &args).one().composite(exclusive.db, "b")
     }
 
     /// The conflict reported when a call requires an active build but the build has ended.

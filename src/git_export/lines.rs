@@ -9,6 +9,7 @@ use pgrx::Uuid;
 use super::authors::Authors;
 use super::tree::Tree;
 use crate::error::Error;
+use crate::path::quoted;
 
 /// The first line: git then refuses a stream that is cut off before [`LAST`].
 pub const FIRST: &str = "feature done";
@@ -157,11 +158,6 @@ fn tag_name(number: &str) -> String {
         Some(number) => format!("v{number}-lock"),
         None => format!("v{number}"),
     }
-}
-
-/// A path as git reads it. Those with a quote are quoted; none has a backslash or a control character.
-fn quoted(path: &str) -> String {
-    if path.contains('"') { format!("\"{}\"", path.replace('"', "\\\"")) } else { path.to_owned() }
 }
 
 fn push_deletion(lines: &mut String, path: &str) {

@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 use pgrx::{Uuid, pg_sys};
 
+use super::lifecycle::Version;
 use super::line_stats::{self, Compared, Stats};
 use super::result::{self, BuildResult};
 use super::semver::{ChangeType, Number};
@@ -50,9 +51,8 @@ fn created_at(exclusive: &Exclusive) -> Timestamp {
 
 /// The snapshot of the project's current version; an empty one if it has none.
 fn parent_snapshot(db: &Db, project: Uuid) -> Result<Snapshot, Error> {
-    static CURRENT: Statement = Statement::new("SELECT current_version_id FROM {s}.projects WHERE id = :project");
     let _now = FreshSnapshot::take();
-    let current = db.read(&CURRENT, &args! { project }).first().and_then(|row| row.get::<String>("current_version_id"));
+    let current = state::current_id(db, project);
     let version = current.map(|id| state::look_up(db, project, &id)).transpose()?.flatten();
     Ok(version.map_or(Snapshot::EMPTY, |version| Snapshot::of(&version)))
 }
@@ -130,9 +130,6 @@ fn succeed(
     result: &BuildResult,
     mut compared: Compared,
 ) -> Result<Answer, Error> {
-    static ROW: Statement = Statement::new(
-        "SELECT v FROM {s}.project_versions v WHERE v.project_id = :project AND v.version_id = :version_id",
-    );
     static PROJECT: Statement = Statement::new(
         "UPDATE {s}.projects
             SET build_status = 'deployed', current_version_id = :version_id, last_build_completed = :now, updated_at = :now
@@ -142,11 +139,7 @@ fn succeed(
     let build = Build::find(exclusive, build_id)?;
     match build.status.as_str() {
         "started" => {}
-        "deployed" => {
-            let rows = db.run(&ROW, &args! { project, version_id: build.version_id.as_str() });
-            let version = rows.first().map(|row| row.composite(db, "v"));
-            return version.ok_or_else(|| Error::VersionNotFound { project, version: build.version_id.clone() });
-        }
+        "deployed" => return Ok(Version::find(exclusive, &build.version_id)?.row()),
         _ => return Err(build.ended(project)),
     }
     exclusive.refuse_unseen_saves()?;

@@ -18,9 +18,6 @@ fn cut_project_build(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_s
         "UPDATE {s}.project_build_metrics SET cut_at = :now, cut_snapshot_seq = :seq
           WHERE project_id = :project AND build_id = :build_id",
     );
-    static ROW: Statement = Statement::new(
-        "SELECT b FROM {s}.project_build_metrics b WHERE b.project_id = :project AND b.build_id = :build_id",
-    );
     Call::answer(fcinfo, |call| {
         let project = input::project(project, "p_project_id")?;
         let build_id = id_argument(build_id, "p_build_id")?;
@@ -35,7 +32,7 @@ fn cut_project_build(project: Option<Uuid>, build_id: Option<&str>, fcinfo: pg_s
                 let seq = snapshot::cut(exclusive)?.seq;
                 db.run(&CUT, &args! { project, build_id: build_id.as_str(), now, seq });
             }
-            Ok(db.run(&ROW, &args! { project, build_id: build_id.as_str() }).one().composite(db, "b"))
+            Ok(build.row(exclusive))
         })
     })
 }

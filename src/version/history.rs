@@ -184,11 +184,6 @@ impl Page {
     }
 }
 
-fn current_version(db: &Db, project: Uuid) -> Option<String> {
-    static CURRENT: Statement = Statement::new("SELECT current_version_id FROM {s}.projects WHERE id = :project");
-    db.read(&CURRENT, &args! { project }).first().and_then(|row| row.get("current_version_id"))
-}
-
 /// See the COMMENT in `sql/versions.sql`.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -227,7 +222,7 @@ fn get_project_version_history(
             };
             let list = filter.list();
             let page = Page {
-                current_version: current_version(db, project),
+                current_version: state::current_id(db, project),
                 is_editor: role >= Role::Editor,
                 total_count: is_first.then(|| db.read(&list.count, &args).one().value("total_count")),
             };

@@ -16,4 +16,5 @@ mod semver;
 mod snapshot;
 mod state;
 
+pub use snapshot::lock_list;
 pub use state::{find, semver};

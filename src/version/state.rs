@@ -4,7 +4,7 @@ use pgrx::Uuid;
 
 use super::semver::Number;
 use crate::args;
-use crate::backend::{Db, Lookup, Row, Timestamp};
+use crate::backend::{Db, Lookup, Row, Statement, Timestamp};
 use crate::error::{Error, VersionState};
 
 /// SQL for the condition that a row of `project_versions`, whose alias is given, is of `:project`, for statements that need
@@ -37,6 +37,12 @@ pub fn look_up<'d>(db: &'d Db, project: Uuid, version_id: &str) -> Result<Option
         "SELECT * FROM {s}.project_versions WHERE project_id = :project_id AND version_id = :version_id",
     );
     db.look_up(&VERSION, &args! { project_id: project, version_id })
+}
+
+/// The id of the project's current version, read with the active snapshot; `None` if it has none.
+pub fn current_id(db: &Db, project: Uuid) -> Option<String> {
+    static CURRENT: Statement = Statement::new("SELECT current_version_id FROM {s}.projects WHERE id = :project");
+    db.read(&CURRENT, &args! { project }).first().and_then(|row| row.get("current_version_id"))
 }
 
 /// The state of a version.
