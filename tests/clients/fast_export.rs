@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::dump::{dumped, restore};
 use crate::git::{Repository, lines, same};
-use crate::support::{Database, Random, Session, refused, skipped, until};
+use crate::support::{Database, Random, Session, backend_memory, refused, skipped, until};
 
 pub const EXPORT: &str = "SELECT versioned.get_project_fast_export($1)";
 
@@ -480,12 +480,8 @@ fn a_long_history_is_streamed() {
     assert!(contents > 300_000_000, "{contents}");
 
     let mut session = db.connect();
-    let status = format!("/proc/{}/status", session.pid);
-    let peak = || {
-        let status = fs::read_to_string(&status).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().strip_suffix(" kB")?.parse::<i64>().ok()
-    };
+    let pid = session.pid;
+    let peak = || backend_memory(pid, "VmHWM").map(|bytes| bytes >> 10);
     let before = peak();
     session.run(&format!("BEGIN; DECLARE c CURSOR FOR SELECT length(versioned.get_project_fast_export('{project}'))"));
     let mut length = 0;

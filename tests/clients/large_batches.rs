@@ -1,12 +1,10 @@
 //! Batches as large as they may be: memory afterwards, and errors that stay readable.
 
-use std::fs;
-
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::invariants::{self, everything};
-use crate::support::{Database, Random, Session, refused, skipped};
+use crate::support::{Database, Random, Session, backend_memory, refused, skipped};
 
 const BATCH: &str = "SELECT file_path, version FROM versioned.atomic_upsert_project_files($1, $2)";
 
@@ -14,12 +12,7 @@ const MB: u64 = 1 << 20;
 
 /// Bytes of a backend's own memory that are not shared with others; `None` where this system does not tell.
 fn own_memory(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    if !status.starts_with("Name:\tpostgres") {
-        return None;
-    }
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?.trim().strip_suffix(" kB")?;
-    kilobytes.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+    backend_memory(pid, "RssAnon")
 }
 
 /// A text that compresses hardly: hexadecimal digits, in lines.

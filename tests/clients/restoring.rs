@@ -1,6 +1,5 @@
 //! Restoring a version where it is large, interrupted, disturbed, or watched.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::invariants::{self, everything};
-use crate::support::{Database, Refusal, Session, refused, until_gone, until_waiting};
+use crate::support::{Database, Refusal, Session, backend_memory, refused, until_gone, until_waiting};
 
 type Restored = (String, Option<String>, String, i32);
 
@@ -232,14 +231,6 @@ fn a_restore_that_is_disturbed_changes_nothing() {
     invariants::hold(&mut admin);
 }
 
-/// Bytes at most that a session has had in memory; `None` where this system does not tell.
-fn most_memory(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let is_server = status.starts_with("Name:\tpostgres");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).filter(|_| is_server)?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
-}
-
 #[test]
 fn memory_does_not_grow_with_the_version() {
     const FILES: usize = 60;
@@ -256,14 +247,14 @@ fn memory_does_not_grow_with_the_version() {
         session.put(project, &n.to_string(), &text(n, "two"));
     }
     let mut session = db.connect();
-    let Some(before) = most_memory(session.pid) else {
+    let Some(before) = backend_memory(session.pid, "VmHWM") else {
         crate::support::skipped("this system does not tell the memory of processes");
         return;
     };
     session.rows("SELECT lines_added FROM versioned.diff_project_versions($1, $2)", &[&project, &version]);
     assert_eq!(restore(&mut session, project, &version).len(), FILES);
     session.rows("SELECT length(content) FROM versioned.get_project_version_files($1, $2)", &[&project, &version]);
-    let grown = most_memory(session.pid).expect("still there") - before;
+    let grown = backend_memory(session.pid, "VmHWM").expect("still there") - before;
     // 200 MB were read and written, two or three times.
     assert!(grown < 120 << 20, "{} MB", grown >> 20);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::sync::{Arc, Barrier, Mutex, Once};
 use std::thread;
@@ -430,6 +431,16 @@ impl Random {
             items.swap(last, self.below(last + 1));
         }
     }
+}
+
+/// A field of what the system tells of a backend's memory (see proc_pid_status(5)), in bytes; `None` where it tells nothing.
+pub fn backend_memory(pid: i32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    if !status.starts_with("Name:\tpostgres") {
+        return None;
+    }
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
 
 /// Says that a test does not test here, also if the output of tests that pass is not shown.
