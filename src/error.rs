@@ -37,6 +37,26 @@ pub enum Error {
     NotPrivileged(&'static str),
     /// File versions are history and cannot be changed.
     HistoryIsImmutable,
+    /// The caller does not own a table of its own that is to be examined or changed.
+    NotTableOwner(String),
+    /// Something about a user's table is in the way.
+    OwnTable {
+        table: String,
+        /// What it is; follows the table's name.
+        what: String,
+        /// What to do about it, for DETAIL: a statement, or what is in the way.
+        detail: Option<String>,
+        hint: &'static str,
+    },
+    /// A row of a user's table came with another number than the next one.
+    NotNextVersion {
+        table: String,
+        /// The parent's columns and their values.
+        parent: Json,
+        given: i64,
+        /// The highest number that the parent has; 0 if it has none.
+        current: i64,
+    },
     /// No such project, or not visible to the caller.
     ProjectNotFound(Uuid),
     FileNotFound {
@@ -230,7 +250,9 @@ impl Error {
         use Error::*;
         match self {
             Invalid(_) | TooManyLines { .. } | ForeignCursor(_) => "22023",
-            NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable => "42501",
+            NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable | NotTableOwner(_) => {
+                "42501"
+            }
             ProjectNotFound(_)
             | FileNotFound { .. }
             | FileVersionNotFound { .. }
@@ -245,12 +267,13 @@ impl Error {
             | BuildActive { .. }
             | BuildEnded { .. }
             | BuildNotCut { .. }
-            | VersionRefused { .. } => "PT409",
+            | VersionRefused { .. }
+            | NotNextVersion { .. } => "PT409",
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
             Suppressed { .. } | SuppressedSnapshot(_) => "09000",
-            Missing { .. } | Mismatch(_) => "55000",
+            Missing { .. } | Mismatch(_) | OwnTable { .. } => "55000",
             Internal => "XX000",
         }
     }
@@ -285,6 +308,10 @@ impl Error {
             Error::VersionRefused { project, version, state } => {
                 json!({ "project_id": project.to_string(), "version_id": version, "state": state.name() })
             }
+            Error::NotNextVersion { table, parent, given, current } => {
+                json!({ "table": table, "parent": parent, "expected": given - 1, "current": current })
+            }
+            Error::OwnTable { detail, .. } => return detail.clone(),
             Error::Mismatch(what) => return Some(what.clone()),
             _ => return None,
         };
@@ -340,6 +367,10 @@ impl Error {
             ),
             Mismatch(_) => update!(),
             Internal => "See the server log for details.",
+            OwnTable { hint, .. } => hint,
+            NotNextVersion { .. } => {
+                "Read the current version, apply your change to it, and insert it with the next number, or without one."
+            }
             _ => return None,
         })
     }
@@ -399,6 +430,14 @@ impl fmt::Display for Error {
             NotPrivileged(what) => write!(f, "only a privileged role may {what}"),
             HistoryIsImmutable => {
                 write!(f, "file versions can only be changed or removed by the functions of pg_versioned")
+            }
+            NotTableOwner(table) => write!(f, "must be owner of table {table}"),
+            OwnTable { table, what, .. } => write!(f, "table {table} {what}"),
+            NotNextVersion { table, parent, given, current } => {
+                write!(
+                    f,
+                    "version conflict in table {table} on {parent}: version {given} is not the next one, the current version is {current}"
+                )
             }
             ProjectNotFound(project) => write!(f, "project {project} not found"),
             FileNotFound { project, path } => write!(f, "file \"{path}\" not found in project {project}"),

@@ -28,6 +28,7 @@ mod input;
 mod integrity;
 mod limit;
 mod locks;
+mod own_table;
 mod path;
 mod progress;
 mod project;

@@ -75,12 +75,15 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
 /// The beginning and the end of the text of every statement of the extension.
 pub const STATEMENT: [&str; 2] = ["/* pg_versioned */ ", " /* end */"];
 
+/// What its statements on tables of users begin with, too.
+const ANY_STATEMENT: &str = "/* pg_versioned";
+
 /// Removes the extension's own statements from an error's CONTEXT and QUERY.
 fn hide_own_statements(error: *mut pg_sys::ErrorData) {
     // SAFETY: the entire error was copied by `guarded`; its texts are strings or null.
     unsafe {
         let query = (*error).internalquery;
-        if !query.is_null() && CStr::from_ptr(query).to_bytes().starts_with(STATEMENT[0].as_bytes()) {
+        if !query.is_null() && CStr::from_ptr(query).to_bytes().starts_with(ANY_STATEMENT.as_bytes()) {
             ((*error).internalquery, (*error).internalpos) = (core::ptr::null_mut(), 0);
         }
         if !(*error).context.is_null() {
@@ -93,7 +96,7 @@ fn hide_own_statements(error: *mut pg_sys::ErrorData) {
 
 /// The lines of a CONTEXT that are not about the extension's own statements; `None` if there are none.
 fn without_own_statements(context: &str) -> Option<String> {
-    let [begin, end] = [format!("SQL statement \"{}", STATEMENT[0]), format!("{}\"", STATEMENT[1])];
+    let [begin, end] = [format!("SQL statement \"{ANY_STATEMENT}"), format!("{}\"", STATEMENT[1])];
     let mut kept = String::new();
     let mut rest = context;
     while let Some((before, own)) = rest.split_once(&begin) {
@@ -182,6 +185,15 @@ mod functions {
         fn SPI_prepare_cursor(
             source: *const c_char, count: c_int, types: *mut pg_sys::Oid, options: c_int
         ) -> SPIPlanPtr;
+        fn SPI_execute_with_args(
+            source: *const c_char, count: c_int, types: *mut pg_sys::Oid, values: *mut pg_sys::Datum,
+            nulls: *const c_char, read_only: bool, limit: c_long
+        ) -> c_int;
+        fn SPI_execute_extended(source: *const c_char, options: *const SPIExecuteOptions) -> c_int;
+        fn SPI_cursor_open_with_args(
+            name: *const c_char, source: *const c_char, count: c_int, types: *mut pg_sys::Oid,
+            values: *mut pg_sys::Datum, nulls: *const c_char, read_only: bool, options: c_int
+        ) -> *mut c_void;
         fn SPI_execute_plan(
             plan: SPIPlanPtr, values: *mut pg_sys::Datum, nulls: *const c_char, read_only: bool, count: c_long
         ) -> c_int;

@@ -7,6 +7,7 @@
 
 mod bytes;
 mod call;
+mod dynamic;
 mod guard;
 mod lock;
 mod memory;
@@ -27,14 +28,15 @@ pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
+pub use dynamic::{dynamic_into_result, quoted_identifier, quoted_literal};
 pub use lock::{Lock, advisory_lock, advisory_try_lock, advisory_unlock};
 pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
 pub use session::{
-    Owner, as_owner, bypasses_rls, check_for_interrupts, clock, current_xid, hash_key, is_standby, is_superuser,
-    json_time, local_transaction_id, log, log_logical_message, next_xid, notice, notify, reserve_settings, role_name,
-    roles, setting, system_identifier,
+    Owner, as_owner, as_table_owner, bypasses_rls, check_for_interrupts, clock, current_xid, hash_key, is_standby,
+    is_superuser, json_time, local_transaction_id, log, log_logical_message, next_xid, notice, notify,
+    past_forced_policies, reserve_settings, role_name, roles, setting, system_identifier, within_foreign_key,
 };
 pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, Visibility, fixed_snapshot, visibility};

@@ -1,5 +1,7 @@
 //! Rows built from known values, and query results sent directly to a function's result set.
 
+use core::ffi::c_int;
+
 use pgrx::pg_sys;
 
 use super::mismatch::{OTHER_COLUMNS, require_columns, require_expected};
@@ -80,12 +82,25 @@ impl ResultSet {
 pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, args: &[Arg]) -> Answer {
     let _memory = db.spi();
     let (plan, args) = db.plan(statement, args);
-    // SAFETY: these are the plan's parameters; the receiver and the parameters live until the query has run.
+    let _indexes = IndexesOnly::begin();
+    receive_into_result(call, &args, |options| {
+        // SAFETY: these are the plan's parameters.
+        unsafe { guard::SPI_execute_plan_extended(plan, options) }
+    })
+}
+
+/// Adds the rows that `run` sends to the receiver in its options to the result set. `run` returns what SPI answered.
+pub(super) fn receive_into_result(
+    call: &Call,
+    args: &[Value],
+    run: impl FnOnce(&pg_sys::SPIExecuteOptions) -> c_int,
+) -> Answer {
+    // SAFETY: the receiver and the parameters live until the query has run.
     unsafe {
         let set = result_set(call);
         let params = pg_sys::makeParamList(args.len() as _);
         let slots = (*params).params.as_mut_slice(args.len());
-        for (slot, arg) in slots.iter_mut().zip(&args) {
+        for (slot, arg) in slots.iter_mut().zip(args) {
             (slot.value, slot.isnull) = arg.parts();
             slot.pflags = pg_sys::PARAM_FLAG_CONST as _;
             slot.ptype = arg.oid();
@@ -99,10 +114,8 @@ pub fn query_into_result(call: &Call, db: &Db, statement: &'static Statement, ar
             (*set).setDesc,
             OTHER_COLUMNS.as_ptr(),
         );
-        let options = guard::options(params, receiver);
-        let _indexes = IndexesOnly::begin();
-        let status = guard::SPI_execute_plan_extended(plan, &options);
-        assert!(status >= 0, "SPI_execute_plan_extended answered {status}");
+        let status = run(&guard::options(params, receiver));
+        assert!(status >= 0, "SPI answered {status}");
         if let Some(destroy) = (*receiver).rDestroy {
             destroy(receiver);
         }

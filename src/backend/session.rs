@@ -15,13 +15,34 @@ pub struct Owner(());
 /// Runs `body` as the extension's owner, and then switches back. If an error occurs, the abort of the transaction or
 /// subtransaction restores both values.
 pub fn as_owner<R>(call: &Call, body: impl FnOnce(&Owner) -> R) -> R {
+    as_role(call.owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE, || body(&Owner(())))
+}
+
+/// Runs `body` as the owner of a table, for whom no policy counts even if row-level security is forced: what Postgres
+/// does for the actions of foreign keys (ri_PerformCheck in ri_triggers.c).
+pub fn as_table_owner<R>(owner: RoleId, body: impl FnOnce() -> R) -> R {
+    as_role(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS, body)
+}
+
+/// Runs `body` as the current role. Where it owns a table, no policy counts even if row-level security is forced.
+pub fn past_forced_policies<R>(body: impl FnOnce() -> R) -> R {
+    as_role(roles().current, pg_sys::SECURITY_NOFORCE_RLS, body)
+}
+
+/// Whether the current statement is run by a foreign key, or by [`as_table_owner`].
+pub fn within_foreign_key() -> bool {
+    // SAFETY: a plain read of the session's state.
+    unsafe { pg_sys::InNoForceRLSOperation() }
+}
+
+fn as_role<R>(role: RoleId, flags: u32, body: impl FnOnce() -> R) -> R {
     // SAFETY: both values are restored, here or by the abort that an error leads to.
     unsafe {
-        let (mut role, mut context) = (pg_sys::InvalidOid, 0);
-        pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
-        pg_sys::SetUserIdAndSecContext(call.owner, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as c_int);
-        let result = body(&Owner(()));
-        pg_sys::SetUserIdAndSecContext(role, context);
+        let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+        pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | flags as c_int);
+        let result = body();
+        pg_sys::SetUserIdAndSecContext(before, context);
         result
     }
 }

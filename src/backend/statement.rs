@@ -1,6 +1,6 @@
 //! SQL statements of the extension, executed through SPI with plans that are prepared once per backend.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -202,18 +202,33 @@ impl Db<'_> {
         &self,
         statement: &'static Statement,
         args: &[Arg],
-        mut body: impl FnMut(&Row) -> Result<(), Error>,
+        body: impl FnMut(&Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        const BATCH: i64 = 100;
         let _memory = self.spi();
         let (plan, values) = self.plan(statement, args);
         let (mut datums, nulls) = parameters(&values);
-        // SAFETY: as in `run`; the portal is closed only here, and the rows of a fetch live until they are freed.
+        // SAFETY: as in `run`; `each_of` closes the portal.
         unsafe {
             let portal = {
                 let _indexes = IndexesOnly::begin();
                 guard::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), true)
             };
+            self.each_of(portal, body)
+        }
+    }
+
+    /// Passes the rows of a portal to `body` and closes it.
+    ///
+    /// # Safety
+    /// It must be an open portal that nobody else closes.
+    pub(super) unsafe fn each_of(
+        &self,
+        portal: *mut c_void,
+        mut body: impl FnMut(&Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        const BATCH: i64 = 100;
+        // SAFETY: see above; the rows of a fetch live until they are freed.
+        unsafe {
             let mut memory = pgrx::PgMemoryContexts::new("pg_versioned row");
             loop {
                 guard::SPI_cursor_fetch(portal, true, BATCH as _);
@@ -247,7 +262,7 @@ impl Db<'_> {
         self.rows()
     }
 
-    fn rows(&self) -> Rows<'_> {
+    pub(super) fn rows(&self) -> Rows<'_> {
         // SAFETY: reads globals that were set by the preceding SPI call.
         unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, connection: PhantomData } }
     }
@@ -367,7 +382,7 @@ fn in_order<'v>(names: &[&str], args: &[Arg<'v>]) -> Vec<Value<'v>> {
 }
 
 /// Values and null flags in the form that SPI expects.
-fn parameters(values: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
+pub(super) fn parameters(values: &[Value]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
     let mark = |is_null| if is_null { b'n' } else { b' ' } as c_char;
     values.iter().map(|value| value.parts()).map(|(datum, is_null)| (datum, mark(is_null))).unzip()
 }

@@ -49,6 +49,11 @@ impl Value<'_> {
         Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)), lifetime: PhantomData }
     }
 
+    /// An OID.
+    pub fn oid_of(oid: Oid) -> Self {
+        Value { oid: pg_sys::OIDOID, datum: oid.into_datum(), lifetime: PhantomData }
+    }
+
     /// The datum and its null flag.
     pub(super) fn parts(self) -> (pg_sys::Datum, bool) {
         (self.datum.unwrap_or(pg_sys::Datum::null()), self.datum.is_none())
@@ -81,6 +86,7 @@ value_from! {
     Interval => INTERVALOID, v -> v.into_datum();
     bool => BOOLOID, v -> v.into_datum();
     &[i32] => INT4ARRAYOID, v -> v.into_datum();
+    Vec<String> => TEXTARRAYOID, v -> v.into_datum();
     Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
 }
 
@@ -115,6 +121,7 @@ column_is! {
     i32 => INT4OID;
     i64 => INT8OID;
     bool => BOOLOID;
+    Vec<i16> => INT2ARRAYOID;
 }
 
 impl Column<'_> for Timestamp {

@@ -1,0 +1,7 @@
+//! Tables of versions that people have already: what racing has broken in them is found, repaired, and kept from
+//! happening again.
+//!
+//! Everything here runs with the caller's own rights, on tables that the caller owns. Names go into statements only as
+//! quoted identifiers, see [`table`].
+
+mod table;
