@@ -129,6 +129,8 @@ pub enum Error {
         project: Uuid,
         retry_after_ms: i64,
     },
+    /// A fixed snapshot could miss rows that were committed before the call got its lock.
+    NeedsReadCommitted,
     /// Another write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
     /// The stored data of a version does not yield its content.
@@ -144,6 +146,8 @@ pub enum Error {
     },
     /// The same, for the list of the files of a snapshot.
     SuppressedSnapshot(Uuid),
+    /// A trigger of a user kept a row of their table from being changed.
+    SuppressedRow(String),
     /// A table or index of the extension does not exist under its name, or is not usable.
     Missing {
         kind: &'static str,
@@ -270,9 +274,10 @@ impl Error {
             | VersionRefused { .. }
             | NotNextVersion { .. } => "PT409",
             RateLimited { .. } => "PT429",
+            NeedsReadCommitted => "25001",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
-            Suppressed { .. } | SuppressedSnapshot(_) => "09000",
+            Suppressed { .. } | SuppressedSnapshot(_) | SuppressedRow(_) => "09000",
             Missing { .. } | Mismatch(_) | OwnTable { .. } => "55000",
             Internal => "XX000",
         }
@@ -358,6 +363,9 @@ impl Error {
             },
             HistoryIsImmutable => {
                 "Save a new version; prune_project_history removes old ones, delete_project removes the project."
+            }
+            NeedsReadCommitted => {
+                "Under REPEATABLE READ and above, rows that were committed while it waited would be missed."
             }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
@@ -483,12 +491,16 @@ impl fmt::Display for Error {
             SuppressedSnapshot(project) => {
                 write!(f, "a trigger suppressed the list of the files that a snapshot of project {project} holds")
             }
+            SuppressedRow(table) => {
+                write!(f, "a trigger suppressed a change that follows from another one in table {table}")
+            }
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
             Mismatch(_) => f.write_str(concat!(
                 "the library of pg_versioned (version ",
                 env!("CARGO_PKG_VERSION"),
                 ") does not fit the extension's tables or functions"
             )),
+            NeedsReadCommitted => write!(f, "this must be run under READ COMMITTED"),
             Internal => write!(f, "internal error in pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }

@@ -2,6 +2,8 @@
 //!
 //! Order within one call: owner, project, files by ascending key. A save locks its project in shared mode and its file
 //! in exclusive mode; a call that must keep the project from changing locks it in exclusive mode.
+//!
+//! In the tables of users whose versions are numbered by triggers: the table in shared mode, then the parent.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -10,18 +12,19 @@ use std::iter;
 use pgrx::Uuid;
 use pgrx::prelude::*;
 
-use crate::backend::{self, Lock};
+use crate::backend::{self, Lock, ReturnableLock};
 use crate::error::Error;
 use crate::hex;
 
-/// Maximum number of file locks that a transaction may hold in one project before it locks the project instead: the
-/// lock table of Postgres is finite and shared by all sessions.
-const MAX_FILE_LOCKS: usize = 200;
+/// Maximum number of file locks that a transaction may hold in one project before it locks the project instead, and of
+/// parents' locks in a table of a user: the lock table of Postgres is finite and shared by all sessions.
+const MAX_LOCKS: usize = 200;
 
 #[derive(Default)]
 struct Taken {
     transaction: u32,
     by_project: HashMap<Uuid, HashSet<i64>>,
+    by_table: HashMap<u32, HashSet<i64>>,
 }
 
 thread_local! {
@@ -82,7 +85,7 @@ impl FileLocks {
         let mut keys: Vec<i64> = paths.iter().map(|path| file_key(project, path)).collect();
         keys.sort_unstable();
         keys.dedup();
-        let wanted: Vec<(i64, Lock)> = if count(project, &keys) > MAX_FILE_LOCKS {
+        let wanted: Vec<(i64, Lock)> = if count(project, &keys) > MAX_LOCKS {
             vec![(project_key(project), Lock::Exclusive)]
         } else {
             let files = keys.into_iter().map(|key| (key, Lock::Exclusive));
@@ -111,20 +114,61 @@ impl FileLocks {
     }
 }
 
-/// Number of the project's file locks that this transaction has requested, including `keys`. Locks released by rolling
-/// back to a savepoint still count: the only effect of too high a number is that the project is locked a little early.
+/// Number of the project's file locks that this transaction has requested, including `keys`.
 fn count(project: Uuid, keys: &[i64]) -> usize {
+    counted(|taken| taken.by_project.entry(project).or_default(), keys)
+}
+
+/// Adds `keys` to those that this transaction has requested, and returns their number. Locks released by rolling back to a
+/// savepoint still count: the only effect of too high a number is that everything is locked a little early.
+fn counted(known: impl FnOnce(&mut Taken) -> &mut HashSet<i64>, keys: &[i64]) -> usize {
     let transaction = backend::local_transaction_id();
     TAKEN.with_borrow_mut(|taken| {
         if taken.transaction != transaction {
-            *taken = Taken { transaction, by_project: HashMap::new() };
+            *taken = Taken { transaction, ..Taken::default() };
         }
-        let known = taken.by_project.entry(project).or_default();
-        if known.len() <= MAX_FILE_LOCKS {
+        let known = known(taken);
+        if known.len() <= MAX_LOCKS {
             known.extend(keys);
         }
         known.len()
     })
+}
+
+/// The lock of a parent in a table of a user. Whoever assigns numbers below the parent holds it.
+///
+/// Others may hold a row that the holder must wait for, and wait for this lock: they lock rows first. So it can be given
+/// back until it is kept, if it was not held before.
+pub struct ParentLock(Vec<ReturnableLock>);
+
+impl ParentLock {
+    /// Waits for the lock of the parent whose columns have this hash, under the table's shared lock; or for the entire
+    /// table's, if the transaction would otherwise hold too many.
+    pub fn take(table: u32, parent: i64) -> ParentLock {
+        let table_key = backend::hash_key(&format!("table:{table}"));
+        let parent_key = backend::hash_key(&format!("table:{table}:{parent}"));
+        let is_many = counted(|taken| taken.by_table.entry(table).or_default(), &[parent_key]) > MAX_LOCKS;
+        let shared = [(table_key, Lock::Shared), (parent_key, Lock::Exclusive)];
+        let entire = [(table_key, Lock::Exclusive)];
+        let wanted: &[(i64, Lock)] = if is_many { &entire } else { &shared };
+        let new = wanted.iter().filter(|(key, lock)| !backend::holds_advisory_lock(*key, *lock));
+        ParentLock(new.map(|(key, lock)| ReturnableLock::take(*key, *lock)).collect())
+    }
+
+    /// Whether the transaction held the lock before, so that it cannot be given back.
+    pub fn was_held(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Holds the lock until the transaction ends.
+    pub fn keep(self) {
+        self.0.into_iter().for_each(ReturnableLock::keep);
+    }
+
+    /// Releases the lock, unless it was held before.
+    pub fn give_back(self) {
+        drop(self);
+    }
 }
 
 /// See the COMMENT in `sql/locks.sql`.

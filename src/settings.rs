@@ -26,6 +26,7 @@ pub static MAX_COMPARED_LINES: GucSetting<i32> = GucSetting::<i32>::new(text::DE
 pub static SAVE_RATE: GucSetting<i32> = GucSetting::<i32>::new(20);
 pub static SAVE_BURST: GucSetting<i32> = GucSetting::<i32>::new(100);
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::notify);
+static KEEP_NUMBERS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static CLAIM_ROLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"authenticator"));
 static ACTOR_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
@@ -104,6 +105,14 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+    GucRegistry::define_bool_guc(
+        c"pg_versioned.keep_numbers",
+        c"Whether rows that come into protected tables with a version number are stored as they are.",
+        c"For restoring the data of such tables.",
+        &KEEP_NUMBERS,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
     GucRegistry::define_enum_guc(
         c"pg_versioned.notify",
         c"How committed changes are announced.",
@@ -128,6 +137,11 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+}
+
+/// Whether protected tables store rows as they come, because they are being restored.
+pub fn keeps_numbers() -> bool {
+    KEEP_NUMBERS.get()
 }
 
 /// Whether a login role is listed in `pg_versioned.claim_roles`.

@@ -180,6 +180,15 @@ mod functions {
 
         /// utils/datum.h
         fn datumCopy(value: pg_sys::Datum, by_value: bool, length: c_int) -> pg_sys::Datum;
+        fn datumIsEqual(a: pg_sys::Datum, b: pg_sys::Datum, by_value: bool, length: c_int) -> bool;
+
+        /// catalog/partition.h
+        fn get_partition_ancestors(relation: pg_sys::Oid) -> *mut List;
+
+        /// fmgr.h
+        fn FunctionCall2Coll(
+            function: *mut pg_sys::FmgrInfo, collation: pg_sys::Oid, a: pg_sys::Datum, b: pg_sys::Datum
+        ) -> pg_sys::Datum;
 
         /// executor/spi.h
         fn SPI_prepare_cursor(
@@ -226,8 +235,8 @@ mod functions {
 
 pub use functions::*;
 
-/// A copy of the first row that `conditions` on an index find, or null: many calls under one guard, because a guard
-/// costs as much as a small call.
+/// A copy of the first row that `conditions` on an index find in the direction of the scan, or null: many calls under one
+/// guard, because a guard costs as much as a small call.
 ///
 /// # Safety
 /// The table and the index are open and belong together; there are `count` conditions, on the index's first columns.
@@ -237,6 +246,7 @@ pub unsafe fn first_row(
     snapshot: Snapshot,
     conditions: *mut pg_sys::ScanKeyData,
     count: c_int,
+    direction: pg_sys::ScanDirection::Type,
 ) -> pg_sys::HeapTuple {
     unsafe extern "C-unwind" {
         #[cfg(not(feature = "pg18"))]
@@ -284,7 +294,7 @@ pub unsafe fn first_row(
             index_rescan(scan, conditions, count, nothing(), NONE);
             let slot = table_slot_create(table, core::ptr::null_mut());
             let mut row = core::ptr::null_mut();
-            if index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot)
+            if index_getnext_slot(scan, direction, slot)
                 && let Some(copy) = (*(*slot).tts_ops).copy_heap_tuple
             {
                 row = copy(slot);

@@ -50,3 +50,43 @@ pub fn advisory_unlock(key: i64, lock: Lock) {
     // SAFETY: this releases a lock that was taken; releasing one that is not held only causes a warning.
     unsafe { pg_sys::LockRelease(&tag(key), lock.mode(), false) };
 }
+
+/// Whether this session holds the lock.
+pub fn holds_advisory_lock(key: i64, lock: Lock) -> bool {
+    // SAFETY: reads this session's own table of locks.
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return pg_sys::LockHeldByMe(&tag(key), lock.mode());
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        return pg_sys::LockHeldByMe(&tag(key), lock.mode(), false);
+    }
+}
+
+/// An advisory lock that can be given back at any time: until it is kept it belongs to the session, because a lock of the
+/// transaction would be released only at its end. An error gives it back, too.
+pub struct ReturnableLock {
+    key: i64,
+    lock: Lock,
+}
+
+impl ReturnableLock {
+    /// Waits for the lock.
+    pub fn take(key: i64, lock: Lock) -> Self {
+        // SAFETY: as in `advisory_lock`.
+        unsafe { pg_sys::LockAcquire(&tag(key), lock.mode(), true, false) };
+        ReturnableLock { key, lock }
+    }
+
+    /// Holds it until the end of the transaction (or savepoint).
+    pub fn keep(self) {
+        // At once, because it is held already.
+        advisory_lock(self.key, self.lock);
+    }
+}
+
+impl Drop for ReturnableLock {
+    fn drop(&mut self) {
+        // SAFETY: taken by `take`. This raises no error, so it may run while one is passed on.
+        unsafe { pg_sys::LockRelease(&tag(self.key), self.lock.mode(), true) };
+    }
+}

@@ -15,6 +15,7 @@ mod mismatch;
 mod raise;
 mod result;
 mod row;
+mod row_trigger;
 mod session;
 mod slots;
 mod snapshot;
@@ -23,28 +24,31 @@ mod stream;
 mod table;
 mod trigger;
 mod value;
+mod version_index;
 mod writer;
 pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
 pub use dynamic::{dynamic_into_result, quoted_identifier, quoted_literal};
-pub use lock::{Lock, advisory_lock, advisory_try_lock, advisory_unlock};
+pub use lock::{Lock, ReturnableLock, advisory_lock, advisory_try_lock, advisory_unlock, holds_advisory_lock};
 pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
+pub use row_trigger::{RowTrigger, When};
 pub use session::{
     Owner, as_owner, as_table_owner, bypasses_rls, check_for_interrupts, clock, current_xid, hash_key, is_standby,
     is_superuser, json_time, local_transaction_id, log, log_logical_message, next_xid, notice, notify,
     past_forced_policies, reserve_settings, role_name, roles, setting, system_identifier, within_foreign_key,
 };
 pub use slots::in_free_slot;
-pub use snapshot::{FreshSnapshot, Visibility, fixed_snapshot, visibility};
+pub use snapshot::{FreshSnapshot, LatestSnapshot, Visibility, fixed_snapshot, visibility};
 pub use statement::{Arg, Db, Rows, Statement, connect};
 pub use stream::{KeptRows, Stream, stream};
 pub use table::{Lookup, Use};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};
+pub use version_index::{Among, From, RowLock, VersionIndex, VersionRow};
 pub use writer::{Allowed, Writer};
 
 /// OID of a role.

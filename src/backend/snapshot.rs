@@ -37,6 +37,26 @@ impl Drop for FreshSnapshot {
     }
 }
 
+/// While it exists, the newest possible snapshot is used for reading, whatever the isolation level.
+pub struct LatestSnapshot(());
+
+impl LatestSnapshot {
+    pub fn take() -> Self {
+        // SAFETY: popped by `drop`, or at the end of the transaction after an error.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+        LatestSnapshot(())
+    }
+}
+
+impl Drop for LatestSnapshot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed by `take`.
+            unsafe { pg_sys::PopActiveSnapshot() };
+        }
+    }
+}
+
 /// What the active snapshot shows; equal only for identical views of the database.
 pub type Visibility = Vec<u32>;
 

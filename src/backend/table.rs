@@ -305,7 +305,8 @@ unsafe fn probe_index(
     unsafe {
         let mut conditions = equal_to::<MOST_COLUMNS>(columns, key);
         let snapshot = pg_sys::GetActiveSnapshot();
-        let row = guard::first_row(table, index, snapshot, conditions.as_mut_ptr(), columns.len() as _);
+        let forward = pg_sys::ScanDirection::ForwardScanDirection;
+        let row = guard::first_row(table, index, snapshot, conditions.as_mut_ptr(), columns.len() as _, forward);
         (!row.is_null()).then_some(row)
     }
 }

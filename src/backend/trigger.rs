@@ -71,12 +71,12 @@ impl Event {
     }
 }
 
-fn misused() -> Error {
+pub(super) fn misused() -> Error {
     Error::Invalid("this function can be called only by the extension's own triggers".to_owned())
 }
 
 /// The trigger data of a call; `None` if the function is not called by a trigger.
-unsafe fn trigger_data<'c>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'c pg_sys::TriggerData> {
+pub(super) unsafe fn trigger_data<'c>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'c pg_sys::TriggerData> {
     // SAFETY: the context of a call by a trigger is its data (CALLED_AS_TRIGGER in trigger.h).
     unsafe {
         let context = (*fcinfo).context;

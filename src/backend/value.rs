@@ -44,6 +44,47 @@ impl Value<'_> {
         self.datum
     }
 
+    /// NULL of a type.
+    pub fn null(of_type: Oid) -> Self {
+        Value { oid: of_type, datum: None, lifetime: PhantomData }
+    }
+
+    pub fn is_null(self) -> bool {
+        self.datum.is_none()
+    }
+
+    /// A value of any integer type; `None` if it is NULL, or of another type.
+    pub fn as_integer(self) -> Option<i64> {
+        let datum = self.datum?;
+        // SAFETY: the datum is of the type.
+        unsafe {
+            match self.oid {
+                pg_sys::INT2OID => i16::from_datum(datum, false).map(i64::from),
+                pg_sys::INT4OID => i32::from_datum(datum, false).map(i64::from),
+                pg_sys::INT8OID => i64::from_datum(datum, false),
+                _ => None,
+            }
+        }
+    }
+
+    /// A boolean; `None` if it is NULL, or of another type.
+    pub fn as_bool(self) -> Option<bool> {
+        // SAFETY: as above.
+        self.datum.filter(|_| self.oid == pg_sys::BOOLOID).and_then(|datum| unsafe { bool::from_datum(datum, false) })
+    }
+
+    /// A value of any type as Postgres writes it.
+    pub fn to_text(self) -> Option<String> {
+        let datum = self.datum?;
+        // SAFETY: every type has an output function, whose result is a string in the current memory context.
+        unsafe {
+            let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
+            pg_sys::getTypeOutputInfo(self.oid, &mut function, &mut is_varlena);
+            let text = pg_sys::OidOutputFunctionCall(function, datum);
+            Some(core::ffi::CStr::from_ptr(text).to_string_lossy().into_owned())
+        }
+    }
+
     /// A 64-bit transaction id.
     pub fn xid8(xid: u64) -> Self {
         Value { oid: pg_sys::XID8OID, datum: Some(pg_sys::Datum::from(xid)), lifetime: PhantomData }
@@ -122,6 +163,7 @@ column_is! {
     i64 => INT8OID;
     bool => BOOLOID;
     Vec<i16> => INT2ARRAYOID;
+    Vec<String> => TEXTARRAYOID;
 }
 
 impl Column<'_> for Timestamp {
