@@ -141,18 +141,28 @@ fn counted(known: impl FnOnce(&mut Taken) -> &mut HashSet<i64>, keys: &[i64]) ->
 /// back until it is kept, if it was not held before.
 pub struct ParentLock(Vec<ReturnableLock>);
 
+/// The locks of a table and a parent in it: the table shared, the parent, the entire table.
+fn parent_locks(table: u32, parent: i64) -> [(i64, Lock); 3] {
+    let table_key = backend::hash_key(&format!("table:{table}"));
+    let parent_key = backend::hash_key(&format!("table:{table}:{parent}"));
+    [(table_key, Lock::Shared), (parent_key, Lock::Exclusive), (table_key, Lock::Exclusive)]
+}
+
 impl ParentLock {
     /// Waits for the lock of the parent whose columns have this hash, under the table's shared lock; or for the entire
     /// table's, if the transaction would otherwise hold too many.
     pub fn take(table: u32, parent: i64) -> ParentLock {
-        let table_key = backend::hash_key(&format!("table:{table}"));
-        let parent_key = backend::hash_key(&format!("table:{table}:{parent}"));
-        let is_many = counted(|taken| taken.by_table.entry(table).or_default(), &[parent_key]) > MAX_LOCKS;
-        let shared = [(table_key, Lock::Shared), (parent_key, Lock::Exclusive)];
-        let entire = [(table_key, Lock::Exclusive)];
-        let wanted: &[(i64, Lock)] = if is_many { &entire } else { &shared };
+        let [shared, exclusive, entire] = parent_locks(table, parent);
+        let is_many = counted(|taken| taken.by_table.entry(table).or_default(), &[exclusive.0]) > MAX_LOCKS;
+        let wanted: &[(i64, Lock)] = if is_many { &[entire] } else { &[shared, exclusive] };
         let new = wanted.iter().filter(|(key, lock)| !backend::holds_advisory_lock(*key, *lock));
         ParentLock(new.map(|(key, lock)| ReturnableLock::take(*key, *lock)).collect())
+    }
+
+    /// Whether the transaction holds the lock.
+    pub fn is_held(table: u32, parent: i64) -> bool {
+        let [_, exclusive, entire] = parent_locks(table, parent);
+        [exclusive, entire].into_iter().any(|(key, lock)| backend::holds_advisory_lock(key, lock))
     }
 
     /// Whether the transaction held the lock before, so that it cannot be given back.

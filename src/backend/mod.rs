@@ -21,6 +21,7 @@ mod slots;
 mod snapshot;
 mod statement;
 mod stream;
+mod subtransaction;
 mod table;
 mod trigger;
 mod value;
@@ -45,10 +46,11 @@ pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, LatestSnapshot, Visibility, fixed_snapshot, visibility};
 pub use statement::{Arg, Db, Rows, Statement, connect};
 pub use stream::{KeptRows, Stream, stream};
+pub use subtransaction::attempt;
 pub use table::{Lookup, Use};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};
-pub use version_index::{Among, From, RowLock, VersionIndex, VersionRow};
+pub use version_index::{Among, From, LockFor, RowLock, VersionIndex, VersionRow};
 pub use writer::{Allowed, Writer};
 
 /// OID of a role.

@@ -150,12 +150,10 @@ impl<'c> RowTrigger<'c> {
 
     /// The table as SQL writes it.
     pub fn table_name(&self) -> String {
-        // SAFETY: the relation is open; both names are strings.
+        // SAFETY: the relation is open.
         unsafe {
             let entry = &*(*self.relation()).rd_rel;
-            let schema = CStr::from_ptr(pg_sys::get_namespace_name(entry.relnamespace)).to_string_lossy();
-            let name = CStr::from_ptr(entry.relname.data.as_ptr()).to_string_lossy();
-            format!("{}.{}", super::quoted_identifier(&schema), super::quoted_identifier(&name))
+            qualified(entry.relnamespace, &entry.relname)
         }
     }
 
@@ -215,6 +213,76 @@ impl<'c> RowTrigger<'c> {
     pub fn versions<'t>(&'t self, parents: &[(i32, Value<'t>)], version: i32) -> Option<VersionIndex<'t>> {
         // SAFETY: the relation is open and locked by the statement that calls the trigger.
         unsafe { VersionIndex::open(self.relation(), parents, version) }
+    }
+}
+
+/// A row of another table, or of the same, that a foreign key of the new row refers to.
+pub struct Referenced<'c> {
+    pub owner: RoleId,
+    /// A query that locks it as the foreign key will.
+    pub lock: String,
+    /// The query's parameters.
+    pub key: Vec<Value<'c>>,
+}
+
+impl<'c> RowTrigger<'c> {
+    /// The rows that the foreign keys of the new row refer to, except by the column `but`.
+    pub fn referenced(&self, but: Option<i32>) -> Vec<Referenced<'c>> {
+        // SAFETY: the list belongs to the relation, which may be read anew while names are looked up; so it is copied first.
+        let keys: Vec<pg_sys::ForeignKeyCacheInfo> = unsafe {
+            let keys = pg_sys::RelationGetFKeyList(self.relation());
+            let count = if keys.is_null() { 0 } else { (*keys).length };
+            (0..count).map(|n| *pg_sys::list_nth(keys, n).cast::<pg_sys::ForeignKeyCacheInfo>()).collect()
+        };
+        keys.iter().filter_map(|key| self.referenced_by(key, but)).collect()
+    }
+
+    fn referenced_by(&self, key: &pg_sys::ForeignKeyCacheInfo, but: Option<i32>) -> Option<Referenced<'c>> {
+        let count = key.nkeys as usize;
+        let columns = || key.conkey[..count].iter().map(|&number| i32::from(number));
+        let values: Vec<Value> = columns().map(|number| self.new_column(number)).collect();
+        if columns().any(|number| Some(number) == but) || values.iter().any(|value| value.is_null()) {
+            return None;
+        }
+        // SAFETY: a foreign key refers to columns of an existing table, and all of these functions return strings.
+        unsafe {
+            let entry = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as _, key.confrelid.into());
+            if entry.is_null() {
+                return None;
+            }
+            let class = &*(pg_sys::GETSTRUCT(entry) as *const pg_sys::FormData_pg_class);
+            let (owner, kind) = (class.relowner, class.relkind as u8);
+            let table = qualified(class.relnamespace, &class.relname);
+            pg_sys::ReleaseSysCache(entry);
+            let clauses = pg_sys::makeStringInfo();
+            for (n, value) in values.iter().enumerate() {
+                let number = key.confkey[n];
+                let of_type = pg_sys::get_atttype(key.confrelid, number);
+                let name = CStr::from_ptr(pg_sys::get_attname(key.confrelid, number, false)).to_string_lossy();
+                let left = std::ffi::CString::new(format!("x.{}", super::quoted_identifier(&name))).ok()?;
+                let right = std::ffi::CString::new(format!("${}", n + 1)).ok()?;
+                if n > 0 {
+                    pg_sys::appendStringInfoString(clauses, c" AND ".as_ptr());
+                }
+                let (left, right, operator) = (left.as_ptr(), right.as_ptr(), key.conpfeqop[n]);
+                pg_sys::generate_operator_clause(clauses, left, of_type, operator, right, value.oid());
+            }
+            let clauses = CStr::from_ptr((*clauses).data).to_string_lossy();
+            // As in RI_FKey_check (ri_triggers.c).
+            let only = if kind == pg_sys::RELKIND_PARTITIONED_TABLE { "" } else { "ONLY " };
+            let lock = format!("SELECT 1 FROM {only}{table} x WHERE {clauses} FOR KEY SHARE OF x");
+            Some(Referenced { owner, lock, key: values })
+        }
+    }
+}
+
+/// A relation's name as SQL writes it.
+unsafe fn qualified(namespace: pg_sys::Oid, name: &pg_sys::NameData) -> String {
+    // SAFETY: the schema exists, and both names are strings.
+    unsafe {
+        let schema = CStr::from_ptr(pg_sys::get_namespace_name(namespace)).to_string_lossy();
+        let name = CStr::from_ptr(name.data.as_ptr()).to_string_lossy();
+        format!("{}.{}", super::quoted_identifier(&schema), super::quoted_identifier(&name))
     }
 }
 

@@ -12,6 +12,7 @@ use pgrx::pg_sys::{self, Oid};
 use super::guard::PostgresError;
 use super::row::Row;
 use super::session::PinnedSearchPath;
+use super::subtransaction::attempt;
 use super::value::Value;
 use super::{Call, guard};
 use crate::error::Error;
@@ -283,32 +284,13 @@ impl Db<'_> {
     pub fn undo_on_duplicate<R>(&self, index: &str, body: impl FnOnce() -> R) -> Option<R> {
         // A connection opened inside would be left open at the end of the subtransaction.
         let _memory = self.spi();
-        // SAFETY: the steps of a PL/pgSQL exception block (pl_exec.c): memory context and resource owner are restored
-        // either way.
-        unsafe {
-            let context = pg_sys::CurrentMemoryContext;
-            let resources = pg_sys::CurrentResourceOwner;
-            let leave = |end: unsafe fn()| {
-                end();
-                pg_sys::CurrentMemoryContext = context;
-                pg_sys::CurrentResourceOwner = resources;
-            };
-            pg_sys::BeginInternalSubTransaction(std::ptr::null());
-            pg_sys::CurrentMemoryContext = context;
-            let result = catch_unwind(AssertUnwindSafe(body));
-            match result {
-                Ok(result) => {
-                    leave(pg_sys::ReleaseCurrentSubTransaction);
-                    Some(result)
+        match catch_unwind(AssertUnwindSafe(|| attempt(body, |_| true))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
+                    resume_unwind(panic);
                 }
-                Err(panic) => {
-                    // If left open, it would be aborted by the error instead of the surrounding transaction.
-                    leave(pg_sys::RollbackAndReleaseCurrentSubTransaction);
-                    if !panic.downcast_ref::<PostgresError>().is_some_and(|error| error.is_duplicate_in(index)) {
-                        resume_unwind(panic);
-                    }
-                    None
-                }
+                None
             }
         }
     }

@@ -213,6 +213,15 @@ pub struct VersionRow<'t> {
     lifetime: PhantomData<&'t ()>,
 }
 
+/// What a row is locked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LockFor {
+    /// To be updated.
+    Update,
+    /// To be referred to by a foreign key.
+    Reference,
+}
+
 /// What came of the attempt to lock a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RowLock {
@@ -240,8 +249,22 @@ impl<'t> VersionRow<'t> {
         unsafe { Value::new(pg_sys::TIDOID, Some(pg_sys::Datum::from(&raw mut (*self.tuple).t_self))) }
     }
 
-    /// Locks the row against changes by others, as UPDATE does. Without `wait` it may be busy.
-    pub fn lock(&self, wait: bool) -> RowLock {
+    /// Whether both are the same row.
+    pub fn is(&self, other: &VersionRow) -> bool {
+        // SAFETY: plain numbers of the copies.
+        let place = |row: &VersionRow| unsafe {
+            let tid = &(*row.tuple).t_self;
+            (tid.ip_blkid.bi_hi, tid.ip_blkid.bi_lo, tid.ip_posid)
+        };
+        place(self) == place(other)
+    }
+
+    /// Locks the row against changes by others. Without `wait` it may be busy.
+    pub fn lock(&self, how: LockFor, wait: bool) -> RowLock {
+        let mode = match how {
+            LockFor::Update => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+            LockFor::Reference => pg_sys::LockTupleMode::LockTupleKeyShare,
+        };
         let policy = if wait { pg_sys::LockWaitPolicy::LockWaitBlock } else { pg_sys::LockWaitPolicy::LockWaitSkip };
         let mut failure = MaybeUninit::<pg_sys::TM_FailureData>::zeroed();
         // SAFETY: the table is open, and there is an active snapshot. The slot is dropped here.
@@ -253,7 +276,7 @@ impl<'t> VersionRow<'t> {
                 pg_sys::GetActiveSnapshot(),
                 slot,
                 pg_sys::GetCurrentCommandId(false),
-                pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+                mode,
                 policy,
                 0,
                 failure.as_mut_ptr(),

@@ -14,8 +14,8 @@ use pgrx::prelude::*;
 
 use super::numbering::{Config, number, takes_flag};
 use crate::backend::{
-    self, Among, Answer, Call, Db, FreshSnapshot, From, LatestSnapshot, RowLock, RowTrigger, Value, VersionIndex,
-    VersionRow, When, as_table_owner, connect, within_foreign_key,
+    self, Among, Answer, Call, Db, FreshSnapshot, From, LatestSnapshot, LockFor, RowLock, RowTrigger, Value,
+    VersionIndex, VersionRow, When, as_table_owner, attempt, connect, within_foreign_key,
 };
 use crate::error::Error;
 use crate::locks::ParentLock;
@@ -27,7 +27,7 @@ fn number_version(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     const ALLOWED: [When; 2] = [When::BeforeInsert, When::BeforeUpdate];
     Call::run_internal(fcinfo, |call| {
         with_protected(call, fcinfo, &ALLOWED, |row| match row.trigger.when {
-            When::BeforeInsert => row.before_insert(),
+            When::BeforeInsert => row.before_insert(call),
             _ => row.before_update(),
         })
     })
@@ -131,7 +131,7 @@ struct ProtectedRow<'t> {
 type Found<'t> = [Option<VersionRow<'t>>; 2];
 
 impl<'t> ProtectedRow<'t> {
-    fn before_insert(&self) -> Result<Answer, Error> {
+    fn before_insert(&self, call: &Call) -> Result<Answer, Error> {
         let Columns { version, current, previous, .. } = self.columns;
         let given = self.trigger.new_column(version).as_integer();
         if given.is_some() && settings::keeps_numbers() {
@@ -145,6 +145,9 @@ impl<'t> ProtectedRow<'t> {
             return Ok(self.trigger.same_row());
         }
         self.refuse_later_triggers()?;
+        if !ParentLock::is_held(self.trigger.root(), self.trigger.hash(&parents)) {
+            connect(call, |db| self.lock_referenced(db));
+        }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
         as_table_owner(self.trigger.table_owner(), || {
             let [newest, _] = self.locked(&parents, |versions| {
@@ -281,9 +284,9 @@ impl<'t> ProtectedRow<'t> {
         })
     }
 
-    /// Takes the parent's lock, finds out about its versions, and locks the second row found. Another transaction may hold
-    /// that row and wait for the parent's lock: then the lock is given back, and everything starts again when the row is
-    /// free.
+    /// Takes the parent's lock, finds out about its versions, and locks those that have been found. Another transaction may
+    /// hold such a row and wait for the parent's lock: then the lock is given back, and everything starts again when the row
+    /// is free.
     fn locked(
         &self,
         parents: &[(i32, Value<'t>)],
@@ -298,19 +301,49 @@ impl<'t> ProtectedRow<'t> {
             if backend::fixed_snapshot() && self.numbers(&found) != self.numbers(&latest(|| find(&versions))) {
                 return Err(self.lost_race());
             }
-            let wait = lock.was_held();
-            match found[1].as_ref().map_or(RowLock::Locked, |row| row.lock(wait)) {
-                RowLock::Locked => {
+            let not_free = self.lock_rows(&found, lock.was_held());
+            match not_free {
+                None => {
                     lock.keep();
                     return Ok(found);
                 }
-                RowLock::Changed if backend::fixed_snapshot() => return Err(self.lost_race()),
-                RowLock::Changed => lock.give_back(),
-                RowLock::Busy => {
+                Some((_, _, RowLock::Changed)) if backend::fixed_snapshot() => return Err(self.lost_race()),
+                Some((row, how, state)) => {
                     lock.give_back();
-                    found[1].as_ref().map(|row| row.lock(true));
+                    if state == RowLock::Busy {
+                        // The row is only waited for: whoever gets the parent's lock before may need it.
+                        attempt(|| row.lock(how, true), |_| false);
+                    }
                 }
             }
+        }
+    }
+
+    /// Locks the rows found. The one that could not be locked; then none is.
+    fn lock_rows<'f>(&self, found: &'f Found<'t>, wait: bool) -> Option<(&'f VersionRow<'t>, LockFor, RowLock)> {
+        let try_lock = |row: &'f VersionRow<'t>, how| match row.lock(how, wait) {
+            RowLock::Locked => None,
+            state => Some((row, how, state)),
+        };
+        // The new row refers to the newest one, if there is a link.
+        let newest = found[0].as_ref().filter(|_| self.columns.previous.is_some());
+        match (newest, found[1].as_ref()) {
+            (None, None) => None,
+            (Some(newest), None) => try_lock(newest, LockFor::Reference),
+            (None, Some(changed)) => try_lock(changed, LockFor::Update),
+            (Some(newest), Some(changed)) if newest.is(changed) => try_lock(changed, LockFor::Update),
+            (Some(newest), Some(changed)) => attempt(
+                || try_lock(changed, LockFor::Update).or_else(|| try_lock(newest, LockFor::Reference)),
+                Option::is_none,
+            ),
+        }
+    }
+
+    /// Locks the rows that the foreign keys of the new row will lock, before the parent's lock is taken: whoever holds such
+    /// a row may be about to insert below the same parent.
+    fn lock_referenced(&self, db: &Db) {
+        for row in self.trigger.referenced(self.columns.previous.map(|(link, _)| link)) {
+            as_table_owner(row.owner, || db.dynamic_kept(row.lock, &row.key));
         }
     }
 
