@@ -214,8 +214,10 @@ impl<'t> ProtectedRow<'t> {
         else {
             return Ok(());
         };
-        // Rows that the same statement has inserted after this one take the flag from it.
-        self.clear(db, &parents, Among::Below(version), flag)
+        // At most one row has it; to look for others would be to read all versions. Rows that the same statement has inserted
+        // after this one take the flag from it.
+        self.clear_newest(db, &parents, Among::Below(version), flag)?;
+        Ok(())
     }
 
     fn after_update(&self, db: &Db) -> Result<(), Error> {
@@ -231,8 +233,11 @@ impl<'t> ProtectedRow<'t> {
             // Another row of the same statement has taken the flag from it.
             return Ok(());
         }
-        self.clear(db, &parents, Among::Below(version), flag)?;
-        self.clear(db, &parents, Among::Above(version), flag)
+        for others in [Among::Below(version), Among::Above(version)] {
+            // The same statement may have set it in several rows.
+            while self.clear_newest(db, &parents, others, flag)? {}
+        }
+        Ok(())
     }
 
     fn after_delete(&self, db: &Db) -> Result<(), Error> {
@@ -351,15 +356,11 @@ impl<'t> ProtectedRow<'t> {
         found.each_ref().map(|row| row.as_ref().and_then(|row| row.column(self.columns.version).as_integer()))
     }
 
-    /// Takes the flag from the rows of a parent that have it.
-    fn clear(&self, db: &Db, parents: &[(i32, Value<'t>)], among: Among, flag: i32) -> Result<(), Error> {
-        loop {
-            let _now = FreshSnapshot::take();
-            match self.versions(parents)?.newest_that(among, |row| is_flagged(row, flag)) {
-                Some(row) => self.set_flag(db, &row, false)?,
-                None => return Ok(()),
-            }
-        }
+    /// Takes the flag from the newest row of a parent that has it; whether there was one.
+    fn clear_newest(&self, db: &Db, parents: &[(i32, Value<'t>)], among: Among, flag: i32) -> Result<bool, Error> {
+        let _now = FreshSnapshot::take();
+        let row = self.versions(parents)?.newest_that(among, |row| is_flagged(row, flag));
+        row.map_or(Ok(false), |row| self.set_flag(db, &row, false).map(|()| true))
     }
 
     fn set_flag(&self, db: &Db, row: &VersionRow, is_current: bool) -> Result<(), Error> {
