@@ -66,7 +66,9 @@ fn due(admin: &mut Session, roles: &[&str]) -> Grants {
            JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
            JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_versioned'
           WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges', 'set_initial_privileges',
-                                'settle_privileges')
+                                'settle_privileges', 'versioning_report', 'renumber_versions', 'undo_renumber',
+                                'enable_versioning', 'disable_versioning', 'import_project_files',
+                                'import_project_versions')
             AND p.prorettype <> 'trigger'::regtype",
         &[],
     );

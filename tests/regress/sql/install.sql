@@ -109,14 +109,17 @@ SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantab
        count(*) = (SELECT count(*)
                      FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
                     WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges',
-                                            'set_initial_privileges', 'settle_privileges')
+                                            'set_initial_privileges', 'settle_privileges', 'versioning_report',
+                                            'renumber_versions', 'undo_renumber', 'enable_versioning',
+                                            'disable_versioning', 'import_project_files', 'import_project_versions')
                       AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
  GROUP BY 1, 2, 3
  ORDER BY 1;
 
--- Only the owner of the extension gives access and upgrades; nobody calls trigger functions.
+-- Only the owner of the extension gives access and upgrades, lets others change tables of their own, and imports; nobody
+-- calls trigger functions.
 SELECT p.proname COLLATE "C" AS owners_only
   FROM member JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
  WHERE NOT EXISTS (SELECT FROM privilege WHERE kind = 'function' AND object = p.proname)
