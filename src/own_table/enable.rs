@@ -62,8 +62,7 @@ fn disable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             let mut steps: Vec<Step> = triggers.iter().map(|trigger| drop_trigger(&table, trigger)).collect();
             for index in indexes(db, table.oid) {
                 if let Some(comment) = index.comment.as_deref().and_then(|comment| comment.strip_prefix(ONCE_UNIQUE)) {
-                    let unique = index.definition.replacen("CREATE INDEX", "CREATE UNIQUE INDEX", 1);
-                    steps.extend(replace_index(&index, "make index unique again", unique, comment));
+                    steps.extend(replace_index(&index, "make index unique again", true, comment));
                 }
             }
             Ok(run(call, db, steps))
@@ -261,14 +260,13 @@ fn index_steps(counted: &Counted, indexes: &[Index]) -> Result<Vec<Step>, Error>
         // The flag leaves the other row after the new one has come: a row may still not come, ON CONFLICT DO NOTHING.
         for index in indexes.iter().filter(|index| index.is_unique_flag(&parents, flag)) {
             let comment = format!("{ONCE_UNIQUE}{}", index.comment.as_deref().unwrap_or_default());
-            let plain = index.definition.replacen("CREATE UNIQUE INDEX", "CREATE INDEX", 1);
-            steps.extend(replace_index(index, "make index not unique", plain, &comment));
+            steps.extend(replace_index(index, "make index not unique", false, &comment));
         }
     }
     Ok(steps)
 }
 
-fn replace_index(index: &Index, action: &'static str, definition: String, comment: &str) -> Vec<Step> {
+fn replace_index(index: &Index, action: &'static str, unique: bool, comment: &str) -> Vec<Step> {
     let mut steps =
         vec![Step { action, statement: format!("DROP INDEX {}", index.name) }, Step { action, statement: definition }];
     if !comment.is_empty() {

@@ -30,6 +30,8 @@ pub struct Index {
     pub condition: Option<Vec<i16>>,
     /// Everything that two indexes must have in common to be the same.
     pub fingerprint: String,
+    /// The name alone, quoted for SQL.
+    pub short_name: String,
     /// `CREATE INDEX ...`
     pub definition: String,
     pub comment: Option<String>,
@@ -53,6 +55,15 @@ impl Index {
             && self.condition.is_none()
             && self.columns.get(parents.len()) == Some(&version)
             && parents.iter().all(|parent| self.columns[..parents.len()].contains(parent))
+    }
+
+    /// The statement that creates it again, unique or not.
+    pub fn create(&self, unique: bool) -> String {
+        let kind = |unique| if unique { "CREATE UNIQUE INDEX" } else { "CREATE INDEX" };
+        let head = format!("{} {} ON ", kind(self.is_unique), self.short_name);
+        let rest = self.definition.strip_prefix(&head).unwrap_or(&self.definition);
+        // On a partitioned table, Postgres shows the index alone, without those of the partitions.
+        format!("{} {} ON {}", kind(unique), self.short_name, rest.strip_prefix("ONLY ").unwrap_or(rest))
     }
 
     /// Whether it lets only one row of a parent have the flag, or any value of it.
@@ -105,7 +116,7 @@ pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
                           pg_get_expr(i.indexprs, i.indrelid), coalesce(k.contype, ''),
                           (to_jsonb(i) ->> 'indnullsnotdistinct'),
                           (SELECT string_agg(e.op::text, ',') FROM unnest(k.conexclop) AS e (op))) AS fingerprint,
-                pg_get_indexdef(i.indexrelid) AS definition, obj_description(i.indexrelid, 'pg_class') AS comment
+                quote_ident(c.relname) AS short_name, pg_get_indexdef(i.indexrelid) AS definition, obj_description(i.indexrelid, 'pg_class') AS comment
            FROM pg_index i
            JOIN pg_class c ON c.oid = i.indexrelid
            JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -128,6 +139,7 @@ pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
         columns: row.value("columns"),
         condition: row.get("condition"),
         fingerprint: row.value("fingerprint"),
+        short_name: row.value("short_name"),
         definition: row.value("definition"),
         comment: row.get("comment"),
     };
@@ -162,6 +174,16 @@ mod tests {
     fn the_newest_version_is_found_at_the_end_of_the_parents() {
         assert!(unique(1, &[2, 3, 4]).finds_newest(&[3, 2], 4) && unique(1, &[2, 3, 4]).finds_newest(&[2], 3));
         assert!(!unique(1, &[4, 2]).finds_newest(&[2], 4) && !unique(1, &[2]).finds_newest(&[2], 4));
+    }
+
+    #[test]
+    fn an_index_is_created_again() {
+        let definition = "CREATE UNIQUE INDEX \"a ON ONLY b\" ON ONLY public.t USING btree (p) WHERE c".to_owned();
+        let index = Index { short_name: "\"a ON ONLY b\"".to_owned(), definition, ..unique(1, &[1]) };
+        assert_eq!(index.create(false), "CREATE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
+        assert_eq!(index.create(true), "CREATE UNIQUE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
+        let plain = Index { is_unique: false, definition: index.create(false), ..index };
+        assert_eq!(plain.create(true), "CREATE UNIQUE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
     }
 
     #[test]

@@ -39,6 +39,9 @@ fn settle_version(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     const ALLOWED: [When; 3] = [When::AfterInsert, When::AfterUpdate, When::AfterDelete];
     Call::run_internal(fcinfo, |call| {
         with_protected(call, fcinfo, &ALLOWED, |row| {
+            if settings::keeps_numbers() {
+                return Ok(Answer::DONE);
+            }
             let settle = |db: &Db| match row.trigger.when {
                 When::AfterInsert => row.after_insert(db),
                 When::AfterUpdate => row.after_update(db),
