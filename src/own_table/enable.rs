@@ -267,8 +267,10 @@ fn index_steps(counted: &Counted, indexes: &[Index]) -> Result<Vec<Step>, Error>
 }
 
 fn replace_index(index: &Index, action: &'static str, unique: bool, comment: &str) -> Vec<Step> {
-    let mut steps =
-        vec![Step { action, statement: format!("DROP INDEX {}", index.name) }, Step { action, statement: definition }];
+    let mut steps = vec![
+        Step { action, statement: format!("DROP INDEX {}", index.name) },
+        Step { action, statement: index.create(unique) },
+    ];
     if !comment.is_empty() {
         let statement = format!("COMMENT ON INDEX {} IS {}", index.name, quoted_literal(comment));
         steps.push(Step { action, statement });
