@@ -44,7 +44,7 @@ pub use session::{
 };
 pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, LatestSnapshot, Visibility, fixed_snapshot, visibility};
-pub use statement::{Arg, Db, Rows, Statement, connect};
+pub use statement::{Arg, Db, Rows, Statement, connect, connect_for_user_code};
 pub use stream::{KeptRows, Stream, stream};
 pub use subtransaction::attempt;
 pub use table::{Lookup, Use};

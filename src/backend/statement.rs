@@ -113,18 +113,27 @@ pub struct Db<'c> {
     /// Whether the tables are distributed over other servers, so that their rows can only be reached through
     /// statements.
     pub(super) is_distributed: Cell<bool>,
+    /// Whether statements are run with the caller's `search_path`.
+    keeps_search_path: bool,
     /// Tables locked at the start of the call: until it ends, their names keep referring to them.
     pub(super) locked: RefCell<Vec<(&'static CStr, Oid)>>,
 }
 
-/// An open SPI connection, whose statements are parsed, planned and run with a pinned `search_path`.
+/// An open SPI connection.
 struct Connection {
-    search_path: PinnedSearchPath,
+    /// With which its statements are parsed, planned and run, unless with the caller's.
+    _search_path: Option<PinnedSearchPath>,
 }
 
 /// Runs `body` with access to the extension's tables.
 pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
-    body(&Db { call, spi: RefCell::new(None), is_distributed: Cell::new(false), locked: RefCell::default() })
+    body(&Db::new(call, false))
+}
+
+/// Runs `body` with access to tables of users, whose triggers find what they name without a schema as they do for any other
+/// statement of the caller. So every name in the statements must have its schema, operators included.
+pub fn connect_for_user_code<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
+    body(&Db::new(call, true))
 }
 
 /// Restores the current memory context, because SPI leaves its own behind.
@@ -141,6 +150,13 @@ impl Drop for SameMemory {
     fn drop(&mut self) {
         // SAFETY: the context outlives the call that was made in it.
         unsafe { pg_sys::CurrentMemoryContext = self.0 };
+    }
+}
+
+impl<'c> Db<'c> {
+    fn new(call: &'c Call, keeps_search_path: bool) -> Self {
+        let (spi, is_distributed, locked) = (RefCell::new(None), Cell::new(false), RefCell::default());
+        Db { call, spi, is_distributed, keeps_search_path, locked }
     }
 }
 
@@ -274,7 +290,8 @@ impl Db<'_> {
         if self.spi.borrow().is_none() {
             // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
             unsafe { pg_sys::SPI_connect() };
-            *self.spi.borrow_mut() = Some(Connection { search_path: PinnedSearchPath::begin() });
+            let search_path = (!self.keeps_search_path).then(PinnedSearchPath::begin);
+            *self.spi.borrow_mut() = Some(Connection { _search_path: search_path });
         }
         memory
     }
@@ -345,9 +362,9 @@ impl Db<'_> {
 impl Drop for Db<'_> {
     fn drop(&mut self) {
         // After an error, the connection is closed at the end of the transaction.
-        if let (Some(Connection { search_path }), false) = (self.spi.take(), std::thread::panicking()) {
+        if let (Some(connection), false) = (self.spi.take(), std::thread::panicking()) {
             let _memory = SameMemory::begin();
-            drop(search_path);
+            drop(connection);
             // SAFETY: opened by `spi`, and closed only here.
             unsafe { pg_sys::SPI_finish() };
         }

@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 use super::numbering::{Config, number, takes_flag};
 use crate::backend::{
     self, Among, Answer, Call, Db, FreshSnapshot, From, LatestSnapshot, LockFor, RowLock, RowTrigger, Value,
-    VersionIndex, VersionRow, When, as_table_owner, attempt, connect, within_foreign_key,
+    VersionIndex, VersionRow, When, as_table_owner, attempt, connect_for_user_code, within_foreign_key,
 };
 use crate::error::Error;
 use crate::locks::ParentLock;
@@ -47,7 +47,7 @@ fn settle_version(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
                 When::AfterUpdate => row.after_update(db),
                 _ => row.after_delete(db),
             };
-            as_table_owner(row.trigger.table_owner(), || connect(call, settle))?;
+            as_table_owner(row.trigger.table_owner(), || connect_for_user_code(call, settle))?;
             Ok(Answer::DONE)
         })
     })
@@ -149,7 +149,7 @@ impl<'t> ProtectedRow<'t> {
         }
         self.refuse_later_triggers()?;
         if !ParentLock::is_held(self.trigger.root(), self.trigger.hash(&parents)) {
-            connect(call, |db| self.lock_referenced(db));
+            connect_for_user_code(call, |db| self.lock_referenced(db));
         }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
         as_table_owner(self.trigger.table_owner(), || {
@@ -374,7 +374,7 @@ impl<'t> ProtectedRow<'t> {
     /// Changes a column of another row than the trigger's, with a statement, so that other triggers are called for it.
     fn set(&self, db: &Db, row: &VersionRow, column: &str, value: Value) -> Result<(), Error> {
         let (table, column) = (self.trigger.table_name(), backend::quoted_identifier(column));
-        let sql = format!("UPDATE ONLY {table} SET {column} = $2 WHERE ctid = $1");
+        let sql = format!("UPDATE ONLY {table} SET {column} = $2 WHERE ctid OPERATOR(pg_catalog.=) $1");
         if db.dynamic_kept(sql, &[row.ctid(), value]).is_empty() {
             return Err(Error::SuppressedRow(table));
         }
