@@ -39,6 +39,9 @@ pub enum Error {
     HistoryIsImmutable,
     /// The caller does not own a table of its own that is to be examined or changed.
     NotTableOwner(String),
+    /// A function that locks a user's table was called under REPEATABLE READ or above, whose snapshot may be older than the
+    /// lock.
+    FixedSnapshot(&'static str),
     /// Something about a user's table is in the way.
     OwnTable {
         table: String,
@@ -129,8 +132,6 @@ pub enum Error {
         project: Uuid,
         retry_after_ms: i64,
     },
-    /// A fixed snapshot could miss rows that were committed before the call got its lock.
-    NeedsReadCommitted,
     /// Another write came first, and this transaction's snapshot cannot show it.
     LostRace(String),
     /// The stored data of a version does not yield its content.
@@ -274,11 +275,11 @@ impl Error {
             | VersionRefused { .. }
             | NotNextVersion { .. } => "PT409",
             RateLimited { .. } => "PT429",
-            NeedsReadCommitted => "25001",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
             Suppressed { .. } | SuppressedSnapshot(_) | SuppressedRow(_) => "09000",
             Missing { .. } | Mismatch(_) | OwnTable { .. } => "55000",
+            FixedSnapshot(_) => "25001",
             Internal => "XX000",
         }
     }
@@ -364,9 +365,6 @@ impl Error {
             HistoryIsImmutable => {
                 "Save a new version; prune_project_history removes old ones, delete_project removes the project."
             }
-            NeedsReadCommitted => {
-                "Under REPEATABLE READ and above, rows that were committed while it waited would be missed."
-            }
             LostRace(_) => "Retry the transaction.",
             Damaged { .. } => "check_project_integrity lists everything that is damaged in the project.",
             Missing { .. } => concat!(
@@ -376,6 +374,9 @@ impl Error {
             Mismatch(_) => update!(),
             Internal => "See the server log for details.",
             OwnTable { hint, .. } => hint,
+            FixedSnapshot(_) => {
+                "Call it under READ COMMITTED: a fixed snapshot may lack rows that were committed before the table was locked."
+            }
             NotNextVersion { .. } => {
                 "Read the current version, apply your change to it, and insert it with the next number, or without one."
             }
@@ -441,6 +442,7 @@ impl fmt::Display for Error {
             }
             NotTableOwner(table) => write!(f, "must be owner of table {table}"),
             OwnTable { table, what, .. } => write!(f, "table {table} {what}"),
+            FixedSnapshot(function) => write!(f, "{function} does not run under REPEATABLE READ or SERIALIZABLE"),
             NotNextVersion { table, parent, given, current } => {
                 write!(
                     f,
@@ -500,7 +502,6 @@ impl fmt::Display for Error {
                 env!("CARGO_PKG_VERSION"),
                 ") does not fit the extension's tables or functions"
             )),
-            NeedsReadCommitted => write!(f, "this must be run under READ COMMITTED"),
             Internal => write!(f, "internal error in pg_versioned"),
             LostRace(what) => write!(f, "could not serialize access to {what} due to a concurrent change"),
         }

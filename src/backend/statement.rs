@@ -426,6 +426,11 @@ impl Rows<'_> {
         self.count == 0
     }
 
+    /// How many rows were returned, or affected if the statement returns none.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         let count = if self.table.is_null() { 0 } else { self.count };
         // SAFETY: the table has that many rows, and lives until `drop`.

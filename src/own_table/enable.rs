@@ -33,7 +33,7 @@ fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             connect(call, |db| {
                 let counted = Counted::from_arguments(call, db, 3)?;
                 let previous = previous_column(call, &counted)?;
-                lock(db, &counted.table)?;
+                lock(db, &counted.table, "enable_versioning")?;
                 // Again, because it may have changed while the lock was waited for.
                 let counted = Counted::from_arguments(call, db, 3)?;
                 check_columns(&counted)?;
@@ -54,7 +54,7 @@ fn disable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
         call.refuse_read_only();
         connect(call, |db| {
             let table = Table::owned(call, db, 0, "p_table")?;
-            lock(db, &table)?;
+            lock(db, &table, "disable_versioning")?;
             let triggers = triggers(db, &table);
             if triggers.is_empty() {
                 return Err(Error::Invalid(format!("p_table: versioning is not enabled for table {}", table.name)));
@@ -71,9 +71,9 @@ fn disable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
 }
 
 /// Keeps everybody out of the table. 25001 if the transaction's snapshot could miss what was done until then.
-fn lock(db: &Db, table: &Table) -> Result<(), Error> {
+fn lock(db: &Db, table: &Table, function: &'static str) -> Result<(), Error> {
     if fixed_snapshot() {
-        return Err(Error::NeedsReadCommitted);
+        return Err(Error::FixedSnapshot(function));
     }
     db.dynamic(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", table.name), &[]);
     Ok(())

@@ -45,6 +45,12 @@ impl Table {
     /// The table that an argument names. 22023 if it is NULL, or not a table of the user; 42501 if the caller does not own it.
     pub fn owned(call: &Call, db: &Db, index: usize, argument: &str) -> Result<Table, Error> {
         let oid: Oid = call.argument(index).ok_or_else(|| null(argument))?;
+        Self::owned_oid(db, oid, argument)
+    }
+
+    /// The table of this OID, to which an argument leads. 22023 if it is not a table of the user; 42501 if the caller does
+    /// not own it.
+    pub fn owned_oid(db: &Db, oid: Oid, argument: &str) -> Result<Table, Error> {
         let (table, is_owner) = Self::read(db, oid, argument)?;
         if is_owner { Ok(table) } else { Err(Error::NotTableOwner(table.name)) }
     }

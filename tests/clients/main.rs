@@ -41,6 +41,7 @@ mod reading;
 mod reentrancy;
 mod refusals;
 mod reinstall;
+mod renumbering;
 mod restoring;
 mod retention;
 mod rollback;
