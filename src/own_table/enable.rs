@@ -4,11 +4,9 @@ use pgrx::prelude::*;
 
 use super::indexes::{Index, indexes, superfluous};
 use super::numbering::{Config, OnExplicit};
-use super::table::{Column, Counted, Table, list, repair};
+use super::table::{Column, Counted, Table, list, refuse_unfit_transaction, repair};
 use crate::args;
-use crate::backend::{
-    Answer, Call, Db, ResultSet, Statement, Value, connect, fixed_snapshot, past_forced_policies, quoted_literal,
-};
+use crate::backend::{Answer, Call, Db, ResultSet, Statement, Value, connect, past_forced_policies, quoted_literal};
 use crate::error::Error;
 
 /// What marks a unique index on the flag that is not unique while versioning is enabled.
@@ -24,7 +22,7 @@ struct Step {
 #[pg_extern(sql = false)]
 fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
-        call.refuse_read_only();
+        refuse_unfit_transaction(call, "enable_versioning")?;
         let on_explicit: Option<String> = call.argument(5);
         let on_explicit = on_explicit.as_deref().and_then(OnExplicit::parse);
         let on_explicit =
@@ -33,7 +31,7 @@ fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             connect(call, |db| {
                 let counted = Counted::from_arguments(call, db, 3)?;
                 let previous = previous_column(call, &counted)?;
-                lock(db, &counted.table, "enable_versioning")?;
+                lock(db, &counted.table);
                 // Again, because it may have changed while the lock was waited for.
                 let counted = Counted::from_arguments(call, db, 3)?;
                 check_columns(&counted)?;
@@ -51,10 +49,10 @@ fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
 #[pg_extern(sql = false)]
 fn disable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     Call::answer(fcinfo, |call| {
-        call.refuse_read_only();
+        refuse_unfit_transaction(call, "disable_versioning")?;
         connect(call, |db| {
             let table = Table::owned(call, db, 0, "p_table")?;
-            lock(db, &table, "disable_versioning")?;
+            lock(db, &table);
             let triggers = triggers(db, &table);
             if triggers.is_empty() {
                 return Err(Error::Invalid(format!("p_table: versioning is not enabled for table {}", table.name)));
@@ -70,13 +68,9 @@ fn disable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
     })
 }
 
-/// Keeps everybody out of the table. 25001 if the transaction's snapshot could miss what was done until then.
-fn lock(db: &Db, table: &Table, function: &'static str) -> Result<(), Error> {
-    if fixed_snapshot() {
-        return Err(Error::FixedSnapshot(function));
-    }
+/// Keeps everybody out of the table.
+fn lock(db: &Db, table: &Table) {
     db.dynamic(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", table.name), &[]);
-    Ok(())
 }
 
 /// The column of `p_previous_id_column`, with the primary key's column that it refers to.

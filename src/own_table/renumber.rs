@@ -6,7 +6,7 @@ use super::backup::{Backup, Notices, Own, carried, key_json, parent_json, parent
 use super::numbers::{self, Direction, largest, unexpected};
 use super::obstacles::refuse_obstacles;
 use super::silence::silence;
-use super::table::{Column, Counted, column_list, list};
+use super::table::{Column, Counted, column_list, list, refuse_unfit_transaction};
 use crate::backend::{
     self, Answer, Call, Db, FreshSnapshot, ResultSet, connect, dynamic_into_result, past_forced_policies,
     quoted_literal,
@@ -122,12 +122,6 @@ impl Wanted {
 /// to wait for the one who waits for the row.
 pub fn lock(db: &Db, name: &str) {
     db.dynamic(&format!("LOCK TABLE {name} IN EXCLUSIVE MODE"), &[]);
-}
-
-/// 25006 and 25001 where a table's newest rows cannot be locked and seen.
-pub fn refuse_unfit_transaction(call: &Call, function: &'static str) -> Result<(), Error> {
-    call.refuse_read_only();
-    if backend::fixed_snapshot() { Err(Error::FixedSnapshot(function)) } else { Ok(()) }
 }
 
 fn apply(call: &Call, db: &Db) -> Result<Answer, Error> {

@@ -228,6 +228,12 @@ fn is_integer(column: &Column) -> bool {
     [INT2OID, INT4OID, INT8OID].contains(&column.type_oid)
 }
 
+/// 25006 and 25001 where a table's newest rows cannot be locked and seen.
+pub fn refuse_unfit_transaction(call: &Call, function: &'static str) -> Result<(), Error> {
+    call.refuse_read_only();
+    if backend::fixed_snapshot() { Err(Error::FixedSnapshot(function)) } else { Ok(()) }
+}
+
 /// 22023 for an argument that is NULL.
 pub fn null(argument: &str) -> Error {
     Error::Invalid(format!("{argument} must not be null"))

@@ -6,9 +6,9 @@ use super::backup::{Backup, Description, Notices, Own, key_json, parents_of};
 use super::equality::{same, same_key};
 use super::numbers::{self, Direction};
 use super::obstacles::refuse_obstacles;
-use super::renumber::{lock, refuse_unfit_transaction};
+use super::renumber::lock;
 use super::silence::silence;
-use super::table::{Counted, Table};
+use super::table::{Counted, Table, refuse_unfit_transaction};
 use crate::args;
 use crate::backend::{
     Answer, Call, Db, FreshSnapshot, Statement, Value, connect, dynamic_into_result, past_forced_policies,
