@@ -215,7 +215,7 @@ fn index_steps(counted: &Counted, indexes: &[Index]) -> Result<Vec<Step>, Error>
     let parents: Vec<i16> = counted.parents.iter().map(|column| column.number).collect();
     let key: Vec<i16> = parents.iter().copied().chain([counted.version.number]).collect();
     let mut steps = Vec::new();
-    for index in superfluous(indexes).into_iter().filter(|index| index.is_unique_on(&key)) {
+    for (index, _) in superfluous(indexes).into_iter().filter(|(index, _)| index.is_unique_on(&key)) {
         steps.push(match &index.constraint {
             Some(name) => {
                 Step { action: "drop constraint", statement: format!("ALTER TABLE {table} DROP CONSTRAINT {name}") }

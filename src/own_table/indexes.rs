@@ -1,6 +1,6 @@
 //! The indexes of a user's table, and what they are good for.
 
-use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use pgrx::pg_sys::Oid;
 
@@ -10,26 +10,26 @@ use crate::backend::{Db, Row, Statement, Value};
 /// An index that is not about to be dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    pub oid: u32,
     /// Schema and name, quoted for SQL.
     pub name: String,
     /// The constraint that it belongs to, quoted for SQL.
     pub constraint: Option<String>,
     pub is_exclusion: bool,
     pub is_unique: bool,
-    pub is_primary: bool,
     pub is_valid: bool,
     pub is_btree: bool,
+    /// Nothing but the columns was given when it was made.
+    pub is_default: bool,
     /// Whether uniqueness is checked at once, not at the end of the statement or transaction.
     pub is_immediate: bool,
-    /// Whether a foreign key or the replica identity needs just this one.
+    /// Whether it is the primary key, identifies rows for replication, or a foreign key refers to it.
     pub is_needed: bool,
     /// Numbers of its key columns; 0 is an expression.
     pub columns: Vec<i16>,
     /// Numbers of the columns that its condition (WHERE) depends on; `None` if it has no condition.
     pub condition: Option<Vec<i16>>,
-    /// Everything that two indexes must have in common to be the same.
-    pub fingerprint: String,
+    /// Equal for two indexes that are the same except for being unique or deferrable.
+    pub likeness: String,
     /// The name alone, quoted for SQL.
     pub short_name: String,
     /// `CREATE INDEX ...`
@@ -39,22 +39,34 @@ pub struct Index {
 
 impl Index {
     fn has(&self, columns: &[i16]) -> bool {
-        self.columns.len() == columns.len() && columns.iter().all(|column| self.columns.contains(column))
+        let own: BTreeSet<i16> = self.columns.iter().copied().collect();
+        own == columns.iter().copied().collect()
+    }
+
+    /// Neither partial nor on expressions.
+    fn is_plain(&self) -> bool {
+        self.is_valid && self.condition.is_none() && !self.columns.contains(&0)
     }
 
     /// Whether it lets only one row have the same values in just these columns.
     pub fn is_unique_on(&self, columns: &[i16]) -> bool {
-        self.is_unique && self.is_valid && self.condition.is_none() && self.has(columns)
+        self.is_unique && !self.is_exclusion && self.is_plain() && self.has(columns)
     }
 
     /// Whether it finds the newest version of a parent: it begins with the parent's columns, in any order, and then has the
     /// version.
     pub fn finds_newest(&self, parents: &[i16], version: i16) -> bool {
-        self.is_btree
-            && self.is_valid
-            && self.condition.is_none()
-            && self.columns.get(parents.len()) == Some(&version)
-            && parents.iter().all(|parent| self.columns[..parents.len()].contains(parent))
+        let Some((own, rest)) = self.columns.split_at_checked(parents.len()) else { return false };
+        let own: BTreeSet<&i16> = own.iter().collect();
+        self.is_btree && self.is_plain() && own == parents.iter().collect() && rest.first() == Some(&version)
+    }
+
+    /// Whether it lets only one row of a parent have the flag, or any value of it.
+    pub fn is_unique_flag(&self, parents: &[i16], flag: i16) -> bool {
+        let with_flag: Vec<i16> = parents.iter().copied().chain([flag]).collect();
+        self.is_unique
+            && (self.has(parents) || self.has(&with_flag))
+            && self.condition.as_ref().is_some_and(|columns| columns.contains(&flag))
     }
 
     /// The statement that creates it again, unique or not.
@@ -65,80 +77,76 @@ impl Index {
         // On a partitioned table, Postgres shows the index alone, without those of the partitions.
         format!("{} {} ON {}", kind(unique), self.short_name, rest.strip_prefix("ONLY ").unwrap_or(rest))
     }
-
-    /// Whether it lets only one row of a parent have the flag, or any value of it.
-    pub fn is_unique_flag(&self, parents: &[i16], flag: i16) -> bool {
-        let with_flag: Vec<i16> = parents.iter().copied().chain([flag]).collect();
-        self.is_unique
-            && !self.is_primary
-            && (self.has(parents) || self.has(&with_flag))
-            && self.condition.as_ref().is_some_and(|columns| columns.contains(&flag))
-    }
 }
 
-/// Of indexes that are the same, all but the one to be kept.
-pub fn superfluous(indexes: &[Index]) -> Vec<&Index> {
-    let worth = |index: &Index| {
-        (
-            index.is_primary,
-            index.is_needed,
-            index.is_valid,
-            index.is_immediate,
-            index.constraint.is_some(),
-            Reverse(index.oid),
-        )
+/// The indexes that can be dropped, each with the one that does all that it does.
+pub fn superfluous(indexes: &[Index]) -> Vec<(&Index, &Index)> {
+    let does_all_of = |kept: &Index, other: &Index| {
+        kept.likeness == other.likeness
+            && (kept.is_unique || !other.is_unique)
+            && (kept.is_immediate || !other.is_immediate || !other.is_unique)
     };
-    let is_better = |other: &Index, index: &Index| worth(other) > worth(index);
-    let superfluous = |index: &&Index| {
-        !(index.is_primary || index.is_needed)
-            && indexes.iter().any(|other| other.fingerprint == index.fingerprint && is_better(other, index))
-    };
-    indexes.iter().filter(superfluous).collect()
+    // The best one of each kind is kept; of equal ones the first.
+    let rank = |index: &Index| (!index.is_needed, !index.is_unique, !index.is_immediate, index.constraint.is_none());
+    let mut ranked: Vec<&Index> = indexes.iter().filter(|index| index.is_valid && !index.is_exclusion).collect();
+    ranked.sort_by_key(|index| rank(index));
+    let mut kept: Vec<&Index> = Vec::new();
+    let mut found = Vec::new();
+    for index in ranked {
+        match kept.iter().find(|kept| does_all_of(kept, index)).filter(|_| !index.is_needed) {
+            Some(kept) => found.push((index, *kept)),
+            None => kept.push(index),
+        }
+    }
+    found
 }
 
 /// All indexes of a table, in the order in which they were created.
 pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
     static INDEXES: Statement = Statement::new(
-        "SELECT i.indexrelid::oid::bigint AS oid, format('%I.%I', n.nspname, c.relname) AS name,
-                quote_ident(k.conname) AS constraint_name, coalesce(k.contype = 'x', false) AS is_exclusion,
-                i.indisunique AS is_unique, i.indisprimary AS is_primary, i.indisvalid AS is_valid,
-                a.amname = 'btree' AS is_btree, i.indimmediate AS is_immediate,
-                i.indisreplident OR EXISTS (SELECT FROM pg_constraint f WHERE f.conindid = i.indexrelid
-                                               AND f.contype = 'f' AND f.confrelid = i.indrelid) AS is_needed,
+        "SELECT format('%I.%I', n.nspname, c.relname) AS name, quote_ident(c.relname) AS short_name,
+                quote_ident(k.conname) AS constraint_name, i.indisexclusion AS is_exclusion, i.indisunique AS is_unique,
+                i.indisvalid AS is_valid, a.amname = 'btree' AS is_btree, i.indimmediate AS is_immediate,
+                i.indnatts = i.indnkeyatts AND c.reloptions IS NULL
+                  AND NOT EXISTS (
+                        SELECT FROM unnest(i.indkey::int2[], i.indoption::int2[], i.indclass::oid[], i.indcollation::oid[])
+                               AS u (number, way, class, collated)
+                          JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = u.number
+                          JOIN pg_opclass o ON o.oid = u.class
+                         WHERE u.way <> 0 OR NOT o.opcdefault OR u.collated <> t.attcollation) AS is_default,
+                i.indisprimary OR i.indisreplident
+                  OR EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f' AND f.conindid = i.indexrelid) AS is_needed,
                 (i.indkey::int2[])[0 : i.indnkeyatts - 1] AS columns,
                 CASE WHEN i.indpred IS NOT NULL
                      THEN ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_depend d
                                  WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
                                    AND d.refobjsubid > 0) END AS condition,
-                concat_ws('|', i.indisunique, a.amname, i.indnkeyatts, i.indkey::text, i.indclass::text,
-                          i.indcollation::text, i.indoption::text, pg_get_expr(i.indpred, i.indrelid),
-                          pg_get_expr(i.indexprs, i.indrelid), coalesce(k.contype, ''),
-                          (to_jsonb(i) ->> 'indnullsnotdistinct'),
-                          (SELECT string_agg(e.op::text, ',') FROM unnest(k.conexclop) AS e (op))) AS fingerprint,
-                quote_ident(c.relname) AS short_name, pg_get_indexdef(i.indexrelid) AS definition, obj_description(i.indexrelid, 'pg_class') AS comment
+                concat_ws('|', a.amname, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
+                          i.indnullsnotdistinct, c.reloptions, pg_get_expr(i.indexprs, i.indrelid),
+                          pg_get_expr(i.indpred, i.indrelid)) AS likeness,
+                pg_get_indexdef(i.indexrelid) AS definition, obj_description(i.indexrelid, 'pg_class') AS comment
            FROM pg_index i
            JOIN pg_class c ON c.oid = i.indexrelid
            JOIN pg_namespace n ON n.oid = c.relnamespace
            JOIN pg_am a ON a.oid = c.relam
-           LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+           LEFT JOIN pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
           WHERE i.indrelid = :table AND i.indislive
           ORDER BY i.indexrelid",
     );
     let index = |row: Row| Index {
-        oid: row.value::<i64>("oid") as u32,
         name: row.value("name"),
         constraint: row.get("constraint_name"),
         is_exclusion: row.value("is_exclusion"),
         is_unique: row.value("is_unique"),
-        is_primary: row.value("is_primary"),
         is_valid: row.value("is_valid"),
         is_btree: row.value("is_btree"),
+        is_default: row.value("is_default"),
         is_immediate: row.value("is_immediate"),
         is_needed: row.value("is_needed"),
         columns: row.value("columns"),
         condition: row.get("condition"),
-        fingerprint: row.value("fingerprint"),
+        likeness: row.value("likeness"),
         short_name: row.value("short_name"),
         definition: row.value("definition"),
         comment: row.get("comment"),
@@ -150,51 +158,74 @@ pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
 mod tests {
     use super::*;
 
-    fn unique(oid: u32, columns: &[i16]) -> Index {
+    fn index(name: &str, kind: &str) -> Index {
+        let is = |what: &str| kind.contains(what);
         Index {
-            oid,
-            is_unique: true,
+            name: name.to_owned(),
+            constraint: is("constraint").then(|| name.to_owned()),
+            columns: vec![2, 3],
             is_valid: true,
-            is_btree: true,
-            is_immediate: true,
-            columns: columns.to_vec(),
-            fingerprint: format!("{columns:?}"),
+            condition: is("partial").then(|| vec![4]),
+            is_btree: !is("hash"),
+            is_unique: is("unique"),
+            is_default: !is("partial"),
+            is_immediate: !is("deferrable"),
+            is_needed: is("needed"),
+            likeness: if is("other") { "o" } else { "l" }.to_owned(),
             ..Index::default()
         }
     }
 
-    #[test]
-    fn the_columns_of_a_unique_index_may_be_in_any_order() {
-        assert!(unique(1, &[3, 2]).is_unique_on(&[2, 3]));
-        assert!(!unique(1, &[2]).is_unique_on(&[2, 3]) && !unique(1, &[2, 3, 4]).is_unique_on(&[2, 3]));
-        assert!(!Index { condition: Some(vec![4]), ..unique(1, &[2, 3]) }.is_unique_on(&[2, 3]));
+    #[track_caller]
+    fn dropped(indexes: &[Index]) -> Vec<String> {
+        superfluous(indexes).iter().map(|(index, kept)| format!("{} for {}", index.name, kept.name)).collect()
     }
 
     #[test]
-    fn the_newest_version_is_found_at_the_end_of_the_parents() {
-        assert!(unique(1, &[2, 3, 4]).finds_newest(&[3, 2], 4) && unique(1, &[2, 3, 4]).finds_newest(&[2], 3));
-        assert!(!unique(1, &[4, 2]).finds_newest(&[2], 4) && !unique(1, &[2]).finds_newest(&[2], 4));
+    fn all_but_the_best_are_superfluous() {
+        assert_eq!(dropped(&[index("a", ""), index("b", "")]), ["b for a"]);
+        assert_eq!(dropped(&[index("a", ""), index("b", "unique")]), ["a for b"]);
+        assert_eq!(dropped(&[index("a", "unique"), index("b", "unique constraint")]), ["a for b"]);
+        assert_eq!(
+            dropped(&[index("a", "unique constraint"), index("b", "unique needed"), index("c", "")]),
+            ["a for b", "c for b"]
+        );
+    }
+
+    #[test]
+    fn what_is_needed_or_different_stays() {
+        assert!(dropped(&[index("a", "unique needed"), index("b", "unique needed constraint")]).is_empty());
+        assert!(dropped(&[index("a", ""), index("b", "other")]).is_empty());
+        assert!(dropped(&[index("a", "unique needed deferrable"), index("b", "unique")]).is_empty());
+        assert_eq!(dropped(&[index("a", "unique deferrable"), index("b", "unique")]), ["a for b"]);
+        assert_eq!(dropped(&[index("a", "unique needed deferrable"), index("b", "")]), ["b for a"]);
+    }
+
+    #[test]
+    fn what_makes_versions_unique() {
+        let unique = index("a", "unique");
+        assert!(unique.is_unique_on(&[2, 3]) && unique.is_unique_on(&[3, 2]));
+        assert!(!unique.is_unique_on(&[2, 4, 3]) && !unique.is_unique_on(&[2, 4]) && !unique.is_unique_on(&[3]));
+        assert!(!index("a", "").is_unique_on(&[2, 3]));
+        assert!(!index("a", "unique partial").is_unique_on(&[2, 3]));
+    }
+
+    #[test]
+    fn what_finds_the_newest() {
+        let found =
+            |keys: &[i16], parents: &[i16]| Index { columns: keys.to_vec(), ..index("a", "") }.finds_newest(parents, 3);
+        assert!(found(&[2, 3], &[2]) && found(&[2, 3, 9], &[2]) && found(&[4, 2, 3], &[2, 4]));
+        assert!(!found(&[3, 2], &[2]) && !found(&[2], &[2]) && !found(&[2, 9, 3], &[2]) && !found(&[2, 2, 3], &[2, 4]));
+        assert!(!index("a", "partial").finds_newest(&[2], 3) && !index("a", "hash").finds_newest(&[2], 3));
     }
 
     #[test]
     fn an_index_is_created_again() {
         let definition = "CREATE UNIQUE INDEX \"a ON ONLY b\" ON ONLY public.t USING btree (p) WHERE c".to_owned();
-        let index = Index { short_name: "\"a ON ONLY b\"".to_owned(), definition, ..unique(1, &[1]) };
-        assert_eq!(index.create(false), "CREATE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
-        assert_eq!(index.create(true), "CREATE UNIQUE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
-        let plain = Index { is_unique: false, definition: index.create(false), ..index };
+        let found = Index { short_name: "\"a ON ONLY b\"".to_owned(), definition, ..index("a", "unique") };
+        assert_eq!(found.create(false), "CREATE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
+        assert_eq!(found.create(true), "CREATE UNIQUE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
+        let plain = Index { is_unique: false, definition: found.create(false), ..found };
         assert_eq!(plain.create(true), "CREATE UNIQUE INDEX \"a ON ONLY b\" ON public.t USING btree (p) WHERE c");
-    }
-
-    #[test]
-    fn one_of_the_same_is_kept() {
-        let constraint = |oid| Index { constraint: Some("c".to_owned()), ..unique(oid, &[1, 2]) };
-        let names = |indexes: &[Index]| superfluous(indexes).iter().map(|index| index.oid).collect::<Vec<_>>();
-        assert_eq!(names(&[constraint(1), constraint(2), unique(3, &[1, 2])]), [2, 3]);
-        assert_eq!(names(&[unique(1, &[1, 2]), constraint(2)]), [1]);
-        assert_eq!(names(&[constraint(1), Index { is_needed: true, ..unique(2, &[1, 2]) }]), [1]);
-        assert!(names(&[unique(1, &[1, 2]), unique(2, &[2, 1])]).is_empty());
-        let primary = Index { is_primary: true, ..constraint(2) };
-        assert_eq!(names(&[Index { is_needed: true, ..constraint(1) }, primary]), [] as [u32; 0]);
     }
 }

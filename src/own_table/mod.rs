@@ -4,6 +4,7 @@
 //! Everything here runs with the caller's own rights, on tables that the caller owns. Names go into statements only as
 //! quoted identifiers, see [`table`].
 //!
+//! - [`report`] says what is wrong with a table.
 //! - [`renumber`] and [`undo`] repair a table and take that back. [`backup`] keeps what a row was, [`numbers`] writes the
 //!   numbers, [`silence`] keeps users' triggers quiet meanwhile, and [`obstacles`] says what cannot be repaired.
 //! - [`enable`] protects a table, and [`trigger`] is what it then calls for each row. [`numbering`] decides about rows, and
@@ -17,6 +18,7 @@ mod numbering;
 mod numbers;
 mod obstacles;
 mod renumber;
+mod report;
 mod silence;
 mod table;
 mod trigger;

@@ -55,4 +55,5 @@ mod support;
 mod upgrades;
 mod user_objects;
 mod user_triggers;
+mod versioning_report;
 mod view_writes;

@@ -37,6 +37,7 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     admin.put(project, "a", "one\n");
     let version = admin.succeed(project, &first.build, json!({})).expect("it succeeds").id;
     admin.put(project, "a", "two\n");
+    admin.run("CREATE TABLE own (file text, version integer); INSERT INTO own VALUES ('a', 1), ('a', 1), ('b', 2)");
     let replica = Cluster::new("standby", &["--standby-of", &cluster.name]);
     let mut standby = replica.connect("postgres");
 
@@ -59,6 +60,7 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
         "SELECT count(*) FROM versioned.project_build_summary WHERE project_id = $1",
         "SELECT count(*) FROM versioned.get_project_state($1)",
         "SELECT count(*) FROM versioned.check_project_integrity($1)",
+        "SELECT count(*) FROM versioned.versioning_report('own', '{file}', 'version') WHERE $1::uuid IS NOT NULL",
     ] {
         assert_eq!(standby.value::<i64>(sql, &[&project]), admin.value::<i64>(sql, &[&project]), "{sql}");
     }
