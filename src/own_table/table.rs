@@ -6,6 +6,9 @@ use crate::args;
 use crate::backend::{self, Call, Db, RoleId, Row, Statement, Value, quoted_identifier};
 use crate::error::Error;
 
+/// Bytes of a name in Postgres, including the end (NAMEDATALEN).
+const LONGEST_NAME: usize = 64;
+
 /// A table of rows that have versions: an ordinary or a partitioned one.
 pub struct Table {
     pub oid: Oid,
@@ -53,12 +56,6 @@ impl Table {
     pub fn owned_oid(db: &Db, oid: Oid, argument: &str) -> Result<Table, Error> {
         let (table, is_owner) = Self::read(db, oid, argument)?;
         if is_owner { Ok(table) } else { Err(Error::NotTableOwner(table.name)) }
-    }
-
-    /// The table that an argument names, which the caller need not own. 22023 if it is not a table of a user.
-    pub fn named(call: &Call, db: &Db, index: usize, argument: &str) -> Result<Table, Error> {
-        let oid: Oid = call.argument(index).ok_or_else(|| null(argument))?;
-        Self::read(db, oid, argument).map(|(table, _)| table)
     }
 
     /// Also returns whether the caller has the rights of the table's owner.
@@ -114,10 +111,12 @@ impl Table {
 
     /// The column of this name that an argument names. 22023 if there is none.
     pub fn column(&self, name: &str, argument: &str) -> Result<&Column, Error> {
-        self.columns
-            .iter()
-            .find(|column| column.name == name)
-            .ok_or_else(|| Error::Invalid(format!("{argument}: table {} has no column \"{name}\"", self.name)))
+        self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
+            Error::Invalid(match name.len() {
+                ..LONGEST_NAME => format!("{argument}: table {} has no column \"{name}\"", self.name),
+                bytes => format!("{argument}: no column has a name of {bytes} bytes"),
+            })
+        })
     }
 
     /// The primary key's columns; none if there is no primary key.

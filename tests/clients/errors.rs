@@ -371,6 +371,10 @@ fn errors_of_postgres_pass_through_unchanged_and_restore_the_role() {
 fn no_argument_brings_out_an_internal_error() {
     let scene = scene("odd_arguments");
     let mut session = scene.db.connect();
+    session.run(
+        "CREATE TABLE public.own_versions (id int PRIMARY KEY, p int, v int, a boolean);
+         CREATE VIEW public.own_view AS SELECT 1 AS p, 2 AS v",
+    );
     let id = quoted(&scene.first.project.to_string());
     let functions: Vec<(String, Vec<String>)> = session
         .rows(
@@ -445,6 +449,8 @@ fn no_argument_brings_out_an_internal_error() {
                 "smallint" => "0::smallint",
                 "interval" => "'1 day'",
                 "timestamp with time zone" => "'2000-01-01Z'",
+                "regclass" => "'public.own_versions'",
+                "text[]" => "'{p}'",
                 other => panic!("{function} has an argument of type {other}"),
             })
             .collect();
@@ -459,6 +465,10 @@ fn no_argument_brings_out_an_internal_error() {
                 "interval" => &["'-1 day'", "'0'", "'178000000 years'", "'-178000000 years'"],
                 "timestamp with time zone" => &["'infinity'", "'-infinity'", "'294276-12-31Z'", "'4713-01-01Z BC'"],
                 "jsonb" => &jsons,
+                "regclass" => &["0", "4294967295", "'pg_class'", "'versioned.project_files'", "'public.own_view'"],
+                "text[]" => {
+                    &["'{}'", "'{NULL}'", "'{p,p}'", "'{\"\"}'", "'{{p},{v}}'", "'[5:5]={p}'", "'{ctid}'", "'{a b}'"]
+                }
                 other => panic!("{function} has an argument of type {other}"),
             };
             for value in odd.iter().copied().chain(["NULL"]) {
