@@ -30,3 +30,24 @@ ALTER ROLE rpc_repeatable_read SET lock_timeout = '2s';
 GRANT authenticated TO rpc_repeatable_read;
 
 GRANT anon, authenticated, service_role, rpc_repeatable_read TO authenticator;
+
+-- A table of the application's own, which is protected. Its users may only insert and read, and only what is theirs.
+CREATE SCHEMA app;
+CREATE TABLE app.prompt_version (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    prompt_id   uuid NOT NULL,
+    version     integer NOT NULL,
+    is_active   boolean,
+    previous_id uuid,
+    author      uuid DEFAULT (current_setting('request.jwt.claims')::json ->> 'sub')::uuid
+);
+CREATE TABLE app.checked_version (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), prompt_id uuid NOT NULL, version integer);
+ALTER TABLE app.prompt_version ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON app.prompt_version TO authenticated
+    USING (author = (current_setting('request.jwt.claims')::json ->> 'sub')::uuid);
+SELECT count(*) > 0 AS protected
+  FROM versioned.enable_versioning('app.prompt_version', ARRAY['prompt_id'], 'version', 'is_active', 'previous_id');
+SELECT count(*) > 0 AS protected
+  FROM versioned.enable_versioning('app.checked_version', ARRAY['prompt_id'], 'version', p_on_explicit => 'error');
+GRANT USAGE ON SCHEMA app TO authenticated;
+GRANT SELECT, INSERT ON app.prompt_version, app.checked_version TO authenticated;

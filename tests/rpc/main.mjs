@@ -8,5 +8,6 @@ import './view.mjs';
 import './strangers.mjs';
 import './concurrency.mjs';
 import './autosave.mjs';
+import './protected.mjs';
 import './openapi.mjs';
 import './coverage.mjs';
