@@ -55,6 +55,8 @@ CREATE POLICY members_read ON @extschema@.project_file_snapshots FOR SELECT
 -- No policies: only the extension's owner can read them.
 ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.imported_files ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.imported_versions ENABLE ROW LEVEL SECURITY;
 
 -- Without these, pg_dump would omit all data.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.projects', '');
@@ -67,3 +69,5 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_versions', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_heads', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_versions', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_snapshots', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_files', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_versions', '');

@@ -30,7 +30,7 @@ COMMENT ON COLUMN @extschema@.project_versions.published_at IS
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_listed IS
     'Whether project_file_snapshots lists the files of the snapshot; otherwise they are found among all file versions.';
 COMMENT ON COLUMN @extschema@.project_versions.pruned_at IS
-    'When prune_project_history removed files of the snapshot, which it does only for deleted versions; NULL if it did not.';
+    'When prune_project_history removed files of the snapshot, which it does only for deleted versions; created_at if the version was imported, without files; else NULL.';
 
 -- For get_project_version_history: any list, and the usual one without checkpoints and deleted versions. On a hash, so that
 -- nobody looks up a version in them who knows its project and its id.
@@ -118,7 +118,7 @@ CREATE OR REPLACE FUNCTION @extschema@.get_project_version_files(p_project_id uu
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'get_snapshot_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
-    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned), XX001.';
+    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned, or it was imported), XX001.';
 
 CREATE OR REPLACE FUNCTION @extschema@.prune_project_history(
     p_project_id      uuid,
@@ -269,7 +269,7 @@ CREATE FUNCTION @extschema@.diff_project_versions(
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'diff_project_versions_wrapper';
 COMMENT ON FUNCTION @extschema@.diff_project_versions(uuid, text, text, integer) IS
-    'What differs between two versions (NULL: the files as they are now), one row per changed file, ordered by path; change is added, modified, deleted or moved (from from_path). The diffs with p_context lines around changes, one after another, are a patch for git apply. A file with more lines to compare than pg_versioned.max_compared_lines has one replacing hunk. Errors: 22023, 42501, PT404, PT409 (a version was deleted and its files pruned), XX001.';
+    'What differs between two versions (NULL: the files as they are now), one row per changed file, ordered by path; change is added, modified, deleted or moved (from from_path). The diffs with p_context lines around changes, one after another, are a patch for git apply. A file with more lines to compare than pg_versioned.max_compared_lines has one replacing hunk. Errors: 22023, 42501, PT404, PT409 (a version was deleted and its files pruned, or it was imported), XX001.';
 
 CREATE FUNCTION @extschema@.restore_project_version(
     p_project_id uuid,
@@ -449,6 +449,85 @@ SELECT t.tgrelid::pg_catalog.regclass AS table_name,
    AND (t.tgtype OPERATOR(pg_catalog.&) 4::smallint) OPERATOR(pg_catalog.<>) 0::smallint;
 COMMENT ON VIEW @extschema@.versioned_tables IS
     'Tables with versioning enabled, one row per table, as their triggers have it: the arguments of enable_versioning, and whether the trigger is enabled.';
+-- Histories that people have already.
+
+CREATE TABLE @extschema@.imported_files (
+    project_id  uuid        NOT NULL REFERENCES @extschema@.projects (id) ON DELETE CASCADE,
+    source      text        NOT NULL COLLATE "C",
+    source_id   text        NOT NULL COLLATE "C",
+    version     integer     NOT NULL,
+    file_id     uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    imported_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, source, source_id, version)
+);
+CREATE UNIQUE INDEX imported_files_version ON @extschema@.imported_files (project_id, file_id, version);
+COMMENT ON TABLE @extschema@.imported_files IS
+    'Which rows of which tables import_project_files has made file versions of. A row that is marked as deleted and has content became two.';
+COMMENT ON COLUMN @extschema@.imported_files.source IS
+    'Schema and name of the table, quoted; the schema of temporary tables is pg_temp.';
+COMMENT ON COLUMN @extschema@.imported_files.source_id IS
+    'The row''s id as text; a JSON array if it has several columns.';
+COMMENT ON COLUMN @extschema@.imported_files.id IS
+    'The id of the version in project_files.';
+
+CREATE TABLE @extschema@.imported_versions (
+    project_id  uuid        NOT NULL REFERENCES @extschema@.projects (id) ON DELETE CASCADE,
+    source      text        NOT NULL COLLATE "C",
+    source_id   text        NOT NULL COLLATE "C",
+    version_id  text        NOT NULL COLLATE "C",
+    imported_at timestamptz NOT NULL,
+    PRIMARY KEY (project_id, source, source_id)
+);
+COMMENT ON TABLE @extschema@.imported_versions IS
+    'Which rows of which tables import_project_versions has made project versions of.';
+COMMENT ON COLUMN @extschema@.imported_versions.source IS
+    'Schema and name of the table, quoted; the schema of temporary tables is pg_temp.';
+COMMENT ON COLUMN @extschema@.imported_versions.source_id IS
+    'The version''s id in that table, as text.';
+
+-- No policies, as for other tables that only the extension's owner reads.
+ALTER TABLE @extschema@.imported_files ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.imported_versions ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_files', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_versions', '');
+
+CREATE FUNCTION @extschema@.import_project_files(
+    p_source  regclass,
+    p_mapping jsonb   DEFAULT '{}',
+    p_dry_run boolean DEFAULT true
+) RETURNS TABLE (
+        action     text,
+        source_id  text,
+        project_id uuid,
+        file_path  text,
+        version    integer,
+        detail     text,
+        rows       bigint
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000
+    AS 'MODULE_PATHNAME', 'import_project_files_wrapper';
+COMMENT ON FUNCTION @extschema@.import_project_files(regclass, jsonb, boolean) IS
+    'Imports a table with one row per version of a file into the files of projects: numbers become 1, 2, 3 ..., authors and times are kept, what does not fit is repaired or skipped and reported. p_mapping has the names of the table''s columns, {"file_path": "path"}. Run again, it imports only what is new; imported_files says which row became what. With p_dry_run it only reports. Announces nothing. For privileged callers, who must be able to read all rows of the table. Errors: 22023, 42501, 40001.';
+
+CREATE FUNCTION @extschema@.import_project_versions(
+    p_versions regclass,
+    p_metadata regclass DEFAULT NULL,
+    p_mapping  jsonb    DEFAULT '{}',
+    p_dry_run  boolean  DEFAULT true
+) RETURNS TABLE (
+        action     text,
+        source_id  text,
+        project_id uuid,
+        version_id text,
+        semver     text,
+        detail     text,
+        rows       bigint
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000 ROWS 1000
+    AS 'MODULE_PATHNAME', 'import_project_versions_wrapper';
+COMMENT ON FUNCTION @extschema@.import_project_versions(regclass, regclass, jsonb, boolean) IS
+    'Imports a table of project versions, and one of their metadata if there is one, into project_versions: whatever status they have, with or without metadata. Missing and repeated numbers are repaired, ids that are ULIDs are kept, what does not fit is repaired or skipped and reported. The files of an imported version are not known. p_mapping has the names of the tables'' columns, {"versions": {...}, "metadata": {...}}. Run again, it imports only what is new; imported_versions says which row became what. With p_dry_run it only reports. For privileged callers, who must be able to read all rows of the tables. Errors: 22023, 42501, 40001.';
 
 CREATE OR REPLACE VIEW versioned_internal.api WITH (security_invoker = true) AS
 SELECT a.name, a.privileges
@@ -539,10 +618,14 @@ SELECT versioned_internal.settle_privileges(
         '@extschema@.disable_versioning(regclass)',
         '@extschema@.renumber_versions(regclass, text[], text, text[], text, boolean)',
         '@extschema@.undo_renumber(regclass)',
-        '@extschema@.versioning_report(regclass, text[], text, text, text[])'
+        '@extschema@.versioning_report(regclass, text[], text, text, text[])',
+        '@extschema@.import_project_files(regclass, jsonb, boolean)',
+        '@extschema@.import_project_versions(regclass, regclass, jsonb, boolean)'
     ]::regprocedure[],
     ARRAY[
         '@extschema@.project_file_snapshots',
+        '@extschema@.imported_files',
+        '@extschema@.imported_versions',
         '@extschema@.project_ai_time',
         '@extschema@.project_build_summary',
         '@extschema@.versioned_tables'

@@ -79,7 +79,7 @@ COMMENT ON COLUMN @extschema@.project_versions.change_type_defaulted IS
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_listed IS
     'Whether project_file_snapshots lists the files of the snapshot; otherwise they are found among all file versions.';
 COMMENT ON COLUMN @extschema@.project_versions.pruned_at IS
-    'When prune_project_history removed files of the snapshot, which it does only for deleted versions; NULL if it did not.';
+    'When prune_project_history removed files of the snapshot, which it does only for deleted versions; created_at if the version was imported, without files; else NULL.';
 COMMENT ON COLUMN @extschema@.project_versions.snapshot_seq IS
     'The version''s files: per file, the newest file version whose snapshot_seq is not greater.';
 
@@ -105,7 +105,7 @@ CREATE FUNCTION @extschema@.get_project_version_files(p_project_id uuid, p_versi
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'get_snapshot_files_wrapper';
 COMMENT ON FUNCTION @extschema@.get_project_version_files(uuid, text) IS
-    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned), XX001.';
+    'The files of a project version as they were, ordered by path. Errors: 22023, 42501, PT404, PT409 (the version was deleted and its files pruned, or it was imported), XX001.';
 
 CREATE FUNCTION @extschema@.cut_project_build(p_project_id uuid, p_build_id text)
     RETURNS @extschema@.project_build_metrics
@@ -240,7 +240,7 @@ CREATE FUNCTION @extschema@.diff_project_versions(
     LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 ROWS 100
     AS 'MODULE_PATHNAME', 'diff_project_versions_wrapper';
 COMMENT ON FUNCTION @extschema@.diff_project_versions(uuid, text, text, integer) IS
-    'What differs between two versions (NULL: the files as they are now), one row per changed file, ordered by path; change is added, modified, deleted or moved (from from_path). The diffs with p_context lines around changes, one after another, are a patch for git apply. A file with more lines to compare than pg_versioned.max_compared_lines has one replacing hunk. Errors: 22023, 42501, PT404, PT409 (a version was deleted and its files pruned), XX001.';
+    'What differs between two versions (NULL: the files as they are now), one row per changed file, ordered by path; change is added, modified, deleted or moved (from from_path). The diffs with p_context lines around changes, one after another, are a patch for git apply. A file with more lines to compare than pg_versioned.max_compared_lines has one replacing hunk. Errors: 22023, 42501, PT404, PT409 (a version was deleted and its files pruned, or it was imported), XX001.';
 
 CREATE FUNCTION @extschema@.restore_project_version(
     p_project_id uuid,

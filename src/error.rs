@@ -149,6 +149,8 @@ pub enum Error {
     SuppressedSnapshot(Uuid),
     /// A trigger of a user kept a row of their table from being changed.
     SuppressedRow(String),
+    /// The same, for the record of what was imported.
+    SuppressedMap,
     /// A table or index of the extension does not exist under its name, or is not usable.
     Missing {
         kind: &'static str,
@@ -179,6 +181,8 @@ pub enum VersionState {
     Classified,
     /// Files of its snapshot were removed after it was deleted.
     Pruned,
+    /// It was imported, and what its files were is not known.
+    Imported,
 }
 
 impl VersionState {
@@ -191,6 +195,7 @@ impl VersionState {
             VersionState::NotDeployed => "not_deployed",
             VersionState::Classified => "classified",
             VersionState::Pruned => "pruned",
+            VersionState::Imported => "imported",
         }
     }
 }
@@ -204,6 +209,7 @@ impl fmt::Display for VersionState {
             VersionState::NotDeployed => "is not deployed",
             VersionState::Classified => "has its change_type already",
             VersionState::Pruned => "has lost files, which were pruned while it was deleted",
+            VersionState::Imported => "was imported without its files",
         })
     }
 }
@@ -277,7 +283,7 @@ impl Error {
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
-            Suppressed { .. } | SuppressedSnapshot(_) | SuppressedRow(_) => "09000",
+            Suppressed { .. } | SuppressedSnapshot(_) | SuppressedRow(_) | SuppressedMap => "09000",
             Missing { .. } | Mismatch(_) | OwnTable { .. } => "55000",
             FixedSnapshot(_) => "25001",
             Internal => "XX000",
@@ -361,6 +367,7 @@ impl Error {
                     "A version's number is given at most twice: by default, and by its change_type."
                 }
                 VersionState::Pruned => "What it held is gone. Other versions are not affected.",
+                VersionState::Imported => "Only versions that were made here have files.",
             },
             HistoryIsImmutable => {
                 "Save a new version; prune_project_history removes old ones, delete_project removes the project."
@@ -496,6 +503,7 @@ impl fmt::Display for Error {
             SuppressedRow(table) => {
                 write!(f, "a trigger suppressed a change that follows from another one in table {table}")
             }
+            SuppressedMap => write!(f, "a trigger suppressed the record of what was imported"),
             Missing { kind, name } => write!(f, "pg_versioned has no {kind} named \"{name}\""),
             Mismatch(_) => f.write_str(concat!(
                 "the library of pg_versioned (version ",

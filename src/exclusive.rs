@@ -54,6 +54,32 @@ impl Exclusive<'_> {
         })
     }
 
+    /// Locks the tables for a privileged call that locks many projects, each with [`Exclusive::lock`]. Returns whether that
+    /// has locked all projects already, because locks on so many would exhaust the lock table.
+    pub fn lock_tables_for(db: &Db, projects: usize) -> Result<bool, Error> {
+        let all = projects > MAX_PROJECT_LOCKS;
+        for (name, how) in TABLES {
+            // Nobody saves without writing a head, nor has a project to themselves without writing to projects.
+            let keeps_out = name == c"projects" || name == c"project_file_heads";
+            db.lock_tables(&[(name, if all && keeps_out { Use::Alone } else { how })], || Ok(()))?;
+        }
+        Ok(all)
+    }
+
+    /// One of several projects that a privileged call locks, in the order of their ids, unless all are locked. PT404, 40001.
+    pub fn lock<'a>(
+        caller: Caller,
+        db: &'a Db<'a>,
+        project: Uuid,
+        all_are_locked: bool,
+        owner: &Owner,
+    ) -> Result<Exclusive<'a>, Error> {
+        if !all_are_locked {
+            locks::project(project);
+        }
+        lock_row(caller, db, project, Role::Owner, owner)
+    }
+
     /// Sets the project's `updated_at`, as does every change that a saver must not miss, because that makes a saver
     /// with an older fixed snapshot fail instead of acting on it.
     pub fn touch(&self) {
@@ -82,6 +108,9 @@ impl Exclusive<'_> {
         if seen == actual { Ok(()) } else { Err(Error::LostRace(format!("project {}", self.project))) }
     }
 }
+
+/// Most projects that one call locks one by one; beyond that, it locks all.
+const MAX_PROJECT_LOCKS: usize = 1_000;
 
 /// Every table that may be used by a call that locks a project exclusively.
 const TABLES: [(&core::ffi::CStr, Use); 9] = [

@@ -135,6 +135,7 @@ static CHECKS: [Statement; 12] = [
             AND NOT EXISTS (SELECT FROM {s}.project_versions v
                              WHERE v.project_id = p.id AND v.version_id = p.current_version_id)",
     ),
+    // Imported versions have the snapshots that ended with their import, which are not in the order of their times.
     Statement::new(
         "SELECT v.project_id, NULL::text, NULL::integer,
                 CASE WHEN p.id IS NULL THEN 'orphan' ELSE 'out_of_order' END,
@@ -143,11 +144,13 @@ static CHECKS: [Statement; 12] = [
                      WHEN v.snapshot_seq >= p.snapshot_seq THEN ' has a snapshot that is yet to come'
                      ELSE ' is older than the one before it' END
            FROM (SELECT w.project_id, w.version_id, w.snapshot_seq, w.created_at,
-                        lag(w.created_at) OVER (PARTITION BY w.project_id ORDER BY w.snapshot_seq) AS before
+                        w.pruned_at IS NOT DISTINCT FROM w.created_at AS is_imported,
+                        lag(w.created_at) OVER (PARTITION BY w.project_id, w.pruned_at IS NOT DISTINCT FROM w.created_at
+                                                    ORDER BY w.snapshot_seq) AS before
                    FROM {s}.project_versions w
                   WHERE (:project IS NULL OR w.project_id = :project)) v
            LEFT JOIN {s}.projects p ON p.id = v.project_id
-          WHERE p.id IS NULL OR v.snapshot_seq >= p.snapshot_seq OR v.created_at < v.before",
+          WHERE p.id IS NULL OR v.snapshot_seq >= p.snapshot_seq OR (v.created_at < v.before AND NOT v.is_imported)",
     ),
 ];
 

@@ -2,8 +2,8 @@
 //!
 //! `docs/architecture.md` describes how saving and reading work. Imports go in one direction, downward in this list:
 //!
-//! - [`own_table`], [`file`], [`version`], [`builds`], [`project`], [`git_export`], [`retention`], [`integrity`], [`id`]:
-//!   the SQL functions, one folder or file per subject; their declarations are in `sql/`, which `pgrx-config/assemble` makes the
+//! - [`own_table`], [`import`], [`file`], [`version`], [`builds`], [`project`], [`git_export`], [`retention`],
+//!   [`integrity`], [`id`]: the SQL functions, one folder or file per subject; their declarations are in `sql/`, which `pgrx-config/assemble` makes the
 //!   install script of.
 //! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
 //!   Only [`locks`] knows lock keys, and only [`caller`] decides who may do what.
@@ -24,6 +24,7 @@ mod file;
 mod git_export;
 mod hex;
 mod id;
+mod import;
 mod input;
 mod integrity;
 mod limit;

@@ -1,7 +1,7 @@
 //! Statements on tables of users, whose names are known only when they run. They are written anew for each call, with
 //! quoted names; values are passed as parameters, `$1` and so on.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_void};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -10,6 +10,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::result::receive_into_result;
 use super::row::Row;
+use super::session::{RowSecurityOff, past_forced_policies};
 use super::statement::{Db, Rows, parameters};
 use super::value::Value;
 use super::{Answer, Call, guard};
@@ -99,22 +100,49 @@ impl Db<'_> {
         body: impl FnMut(&Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let _memory = self.spi();
-        let (sql, mut types) = (text(sql), types(args));
-        let (mut datums, nulls) = parameters(args);
-        // SAFETY: as in `execute_text`; `each_of` closes the portal.
+        // SAFETY: `each_of` closes the portal.
         unsafe {
-            let portal = guard::SPI_cursor_open_with_args(
-                std::ptr::null(),
-                sql.as_ptr(),
-                args.len() as c_int,
-                types.as_mut_ptr(),
-                datums.as_mut_ptr(),
-                nulls.as_ptr(),
-                true,
-                0,
-            );
+            let portal = open(sql, args);
             self.each_of(portal, body)
         }
+    }
+
+    /// The same, with all rows of the tables: 42501 if the caller has no right to read them, or if a policy would hide some.
+    pub fn dynamic_each_of_all(
+        &self,
+        sql: &str,
+        args: &[Value],
+        body: impl FnMut(&Row) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _memory = self.spi();
+        // SAFETY: as above.
+        unsafe {
+            // Policies are applied when the query is rewritten. `body` may run statements of its own.
+            let portal = past_forced_policies(|| {
+                let _no_policies = RowSecurityOff::begin();
+                open(sql, args)
+            });
+            self.each_of(portal, body)
+        }
+    }
+}
+
+/// Opens a portal of a query.
+fn open(sql: &str, args: &[Value]) -> *mut c_void {
+    let (sql, mut types) = (text(sql), types(args));
+    let (mut datums, nulls) = parameters(args);
+    // SAFETY: as in `execute_text`. The portal is the caller's to close.
+    unsafe {
+        guard::SPI_cursor_open_with_args(
+            std::ptr::null(),
+            sql.as_ptr(),
+            args.len() as c_int,
+            types.as_mut_ptr(),
+            datums.as_mut_ptr(),
+            nulls.as_ptr(),
+            true,
+            0,
+        )
     }
 }
 

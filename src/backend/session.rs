@@ -200,18 +200,17 @@ pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
-/// Pins `search_path` while it exists, as CREATE FUNCTION ... SET would (fmgr_security_definer in fmgr.c): names are
-/// then found in `pg_catalog`, unless they are schema-qualified.
-pub struct PinnedSearchPath(c_int);
+/// A setting of this session while it exists, as CREATE FUNCTION ... SET would have it (fmgr_security_definer in fmgr.c).
+struct Pinned(c_int);
 
-impl PinnedSearchPath {
-    pub fn begin() -> Self {
+impl Pinned {
+    fn begin(name: &CStr, value: &CStr) -> Self {
         // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
         unsafe {
             let level = pg_sys::NewGUCNestLevel();
             pg_sys::set_config_option(
-                c"search_path".as_ptr(),
-                c"pg_catalog, pg_temp".as_ptr(),
+                name.as_ptr(),
+                value.as_ptr(),
                 pg_sys::GucContext::PGC_USERSET,
                 pg_sys::GucSource::PGC_S_SESSION,
                 pg_sys::GucAction::GUC_ACTION_SAVE,
@@ -219,16 +218,34 @@ impl PinnedSearchPath {
                 0,
                 false,
             );
-            PinnedSearchPath(level)
+            Pinned(level)
         }
     }
 }
 
-impl Drop for PinnedSearchPath {
+impl Drop for Pinned {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: begun by `begin`.
             unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
         }
+    }
+}
+
+/// Pins `search_path` while it exists: names are then found in `pg_catalog`, unless they are schema-qualified.
+pub struct PinnedSearchPath(#[allow(dead_code)] Pinned);
+
+impl PinnedSearchPath {
+    pub fn begin() -> Self {
+        PinnedSearchPath(Pinned::begin(c"search_path", c"pg_catalog, pg_temp"))
+    }
+}
+
+/// Makes it an error that a policy would hide rows, while it exists. Must end before what was pinned before it does.
+pub struct RowSecurityOff(#[allow(dead_code)] Pinned);
+
+impl RowSecurityOff {
+    pub fn begin() -> Self {
+        RowSecurityOff(Pinned::begin(c"row_security", c"off"))
     }
 }

@@ -24,6 +24,8 @@ const MOST_COLUMNS: usize = 3;
 pub enum Use {
     Read,
     Write,
+    /// For writing while nobody else writes.
+    Alone,
 }
 
 impl Use {
@@ -31,6 +33,7 @@ impl Use {
         match self {
             Use::Read => pg_sys::AccessShareLock as _,
             Use::Write => pg_sys::RowExclusiveLock as _,
+            Use::Alone => pg_sys::ShareRowExclusiveLock as _,
         }
     }
 }

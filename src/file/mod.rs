@@ -1,10 +1,11 @@
 //! Files of a project: how they change and how they are read.
 //!
 //! [`calls`], [`batch`], [`merge`] and [`view`] turn arguments into requests, and [`change`] executes them: [`find`]
-//! finds the current state, [`decide`] decides, [`add`] adds a version, which [`write`] writes. [`read`], [`diff`] and [`feed`] read. [`version`] is
-//! the result.
+//! finds the current state, [`decide`] decides, [`add`] adds a version, which [`write`] writes; [`append`] adds many to one
+//! file. [`read`], [`diff`] and [`feed`] read. [`version`] is the result.
 
 mod add;
+mod append;
 mod batch;
 mod calls;
 mod change;
@@ -20,6 +21,7 @@ mod view;
 mod write;
 
 pub use add::{Adding, Addition, next_version};
-pub use decide::{Body, Write};
-pub use find::head_of;
+pub use append::Appending;
+pub use decide::{Body, Head, Write};
+pub use find::{head_at, head_of};
 pub use history::RewritingHistory;

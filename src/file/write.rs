@@ -7,7 +7,7 @@
 use pgrx::Uuid;
 use pgrx::pg_sys::{INT4MULTIRANGEOID, Oid, XID8OID};
 
-use super::decide::{Body, Write};
+use super::decide::{Body, Head, Write};
 use crate::args;
 use crate::backend::{self, Allowed, Arg, Bytes, Db, Row, Rows, Statement, Timestamp, Value, Writer, column_type};
 use crate::content::chain::{Chain, StoredForm};
@@ -167,7 +167,39 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
         ("content_hash", column_type::<Bytes>()),
         ("pruned_versions", INT4MULTIRANGEOID),
     ];
-    const VERSIONS: [(&str, Oid); 16] = [
+    // The project of a head never changes. The row below does the work of the trigger.
+    const OF_HEADS: Allowed = Allowed {
+        trigger: None,
+        foreign_key: Some("project_id"),
+        indexes: &[c"project_file_heads_pkey", c"project_file_heads_live_path", c"project_file_heads_path"],
+    };
+
+    let (Some(body), Some(form), true) = (&new.body, &new.form, head.is_in_table()) else { return Ok(None) };
+    let Some(heads) = Writer::of_updates(db, c"project_file_heads", &HEADS, &OF_HEADS)? else { return Ok(None) };
+    let Some(versions) = writer_of_versions(db)? else { return Ok(None) };
+    let hash: Value = body.hash.as_slice().into();
+    let written = heads.update(
+        head,
+        &args! {
+            version: new.version,
+            content_hash: hash,
+            file_type: new.file_type,
+            snapshot_seq: new.snapshot_seq,
+            updated_at: new.at,
+            base_version: form.chain.base,
+            base_cost: form.chain.base_cost,
+            key_cost: form.chain.key_cost,
+        },
+    );
+    if written {
+        insert_version(&versions, new);
+    }
+    Ok(Some(written))
+}
+
+/// For the rows of versions; `None` if something is attached to the table that only a query obeys.
+fn writer_of_versions(db: &Db) -> Result<Option<Writer>, Error> {
+    const COLUMNS: [(&str, Oid); 16] = [
         ("project_id", column_type::<Uuid>()),
         ("file_id", column_type::<Uuid>()),
         ("id", column_type::<Uuid>()),
@@ -185,56 +217,86 @@ fn update_directly(db: &Db, head: &Row, new: &NewVersion) -> Result<Option<bool>
         ("content_hash", column_type::<Bytes>()),
         ("stored", column_type::<Bytes>()),
     ];
-    // The project of a head never changes. The row below does the work of the trigger.
-    const OF_HEADS: Allowed = Allowed {
-        trigger: None,
-        foreign_key: Some("project_id"),
-        indexes: &[c"project_file_heads_pkey", c"project_file_heads_live_path", c"project_file_heads_path"],
-    };
-    const OF_VERSIONS: Allowed = Allowed {
+    // The row does the work of the trigger.
+    const ALLOWED: Allowed = Allowed {
         trigger: Some(c"stamp_file_change"),
         foreign_key: None,
         indexes: &[c"project_file_versions_pkey", c"project_file_versions_id", c"project_file_versions_change"],
     };
+    Writer::of_inserts(db, c"project_file_versions", &COLUMNS, &ALLOWED)
+}
 
-    let (Some(body), Some(form), true) = (&new.body, &new.form, head.is_in_table()) else { return Ok(None) };
-    let Some(heads) = Writer::of_updates(db, c"project_file_heads", &HEADS, &OF_HEADS)? else { return Ok(None) };
-    let Some(versions) = Writer::of_inserts(db, c"project_file_versions", &VERSIONS, &OF_VERSIONS)? else {
-        return Ok(None);
-    };
-    let hash: Value = body.hash.as_slice().into();
-    let written = heads.update(
-        head,
-        &args! {
-            version: new.version,
-            content_hash: hash,
-            file_type: new.file_type,
-            snapshot_seq: new.snapshot_seq,
-            updated_at: new.at,
-            base_version: form.chain.base,
-            base_cost: form.chain.base_cost,
-            key_cost: form.chain.key_cost,
-        },
+fn insert_version(versions: &Writer, new: &NewVersion) {
+    versions.insert(&[
+        new.project.into(),
+        new.file_id.into(),
+        new.id.into(),
+        new.actor.into(),
+        new.at.into(),
+        Value::xid8(backend::current_xid()),
+        new.version.into(),
+        new.form.as_ref().and_then(|form| form.base).into(),
+        new.size().into(),
+        new.snapshot_seq.into(),
+        new.form.as_ref().map(|form| form.encoded.encoding as i16).into(),
+        new.body.is_none().into(),
+        new.path.into(),
+        new.file_type.into(),
+        new.body.as_ref().map(|body| body.hash.as_slice()).into(),
+        new.form.as_ref().map(|form| form.encoded.bytes.as_slice()).into(),
+    ]);
+}
+
+/// Writes a version of a file whose head is written later, by [`create_head`] or [`advance_head`].
+pub fn write_version(db: &Db, new: &NewVersion) -> Result<(), Error> {
+    static INSERT: Statement = Statement::new(
+        "WITH version AS (
+            INSERT INTO {s}.project_file_versions
+                   (project_id, file_id, file_path, version, content_hash, file_type, created_at, id, size_bytes,
+                    is_deleted, snapshot_seq, change_xid, created_by, encoding, base_version, stored)
+            VALUES (:project, :file_id, :path, :version, :hash, :file_type, :at, :id, :size,
+                    :is_deleted, :snapshot_seq, :xid, :actor, :encoding, :stands_on, :stored)
+            RETURNING version)
+         SELECT count(*) AS versions FROM version",
     );
-    if written {
-        versions.insert(&[
-            new.project.into(),
-            new.file_id.into(),
-            new.id.into(),
-            new.actor.into(),
-            new.at.into(),
-            Value::xid8(backend::current_xid()),
-            new.version.into(),
-            form.base.into(),
-            new.size().into(),
-            new.snapshot_seq.into(),
-            (form.encoded.encoding as i16).into(),
-            false.into(),
-            new.path.into(),
-            new.file_type.into(),
-            hash,
-            form.encoded.bytes.as_slice().into(),
-        ]);
+    if let Some(versions) = writer_of_versions(db)? {
+        insert_version(&versions, new);
+        return Ok(());
     }
-    Ok(Some(written))
+    match db.run(&INSERT, &parameters(new)).one().value::<i64>("versions") {
+        0 => Err(Error::Suppressed { path: new.path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the head of a new file, whose versions have been written. Returns whether the path was still free.
+pub fn create_head(db: &Db, newest: &NewVersion) -> bool {
+    static CREATE: Statement = Statement::new(
+        "INSERT INTO {s}.project_file_heads
+                (project_id, file_id, file_path, version, content_hash, file_type, is_deleted, snapshot_seq, updated_at,
+                 base_version, base_cost, key_cost)
+         VALUES (:project, :file_id, :path, :version, :hash, :file_type, :is_deleted, :snapshot_seq, :at,
+                 :base, :base_cost, :key_cost)
+         ON CONFLICT (project_id, file_path) WHERE NOT is_deleted DO NOTHING
+         RETURNING version",
+    );
+    !db.run(&CREATE, &parameters(newest)).is_empty()
+}
+
+/// Writes the head of a file that has got versions after `before`, which was its newest one. Returns whether it still was,
+/// and its path was free.
+pub fn advance_head(db: &Db, before: &Head, newest: &NewVersion) -> bool {
+    static ADVANCE: Statement = Statement::new(
+        "UPDATE {s}.project_file_heads
+            SET version = :version, content_hash = :hash, file_type = :file_type, is_deleted = :is_deleted,
+                snapshot_seq = :snapshot_seq, updated_at = :at, base_version = :base, base_cost = :base_cost,
+                key_cost = :key_cost
+          WHERE (project_id, file_id, version) = (:project, :file_id, :head_version)
+            AND base_version IS NOT DISTINCT FROM :head_base
+         RETURNING version",
+    );
+    let head = args! { head_version: before.version, head_base: before.chain.base };
+    let args: Vec<Arg> = parameters(newest).into_iter().chain(head).collect();
+    let advance = || !db.run(&ADVANCE, &args).is_empty();
+    db.undo_on_duplicate("project_file_heads_live_path", advance).unwrap_or(false)
 }

@@ -27,6 +27,17 @@ pub fn next() -> Ulid {
     GENERATOR.with_borrow_mut(|generator| generator.next(now_ms, rand::random))
 }
 
+/// A new ULID with a time of the past.
+pub fn at(time: Timestamp) -> Ulid {
+    let ms = u64::try_from(time.0.div_euclid(1_000).saturating_add(POSTGRES_EPOCH_MS)).unwrap_or(0);
+    Ulid::from_parts(ms, rand::random())
+}
+
+/// The time of a ULID.
+pub fn time_of(ulid: Ulid) -> Timestamp {
+    Timestamp((ulid.timestamp_ms() as i64 - POSTGRES_EPOCH_MS) * 1_000)
+}
+
 /// A new UUIDv7 (RFC 9562): sorts by time, so that index entries created at about the same time are adjacent.
 pub fn next_uuid() -> Uuid {
     let mut bytes = next().to_bytes();
@@ -49,8 +60,7 @@ fn generate_ulid() -> String {
 #[pg_extern(sql = false)]
 fn ulid_to_timestamp(text: &str, fcinfo: pg_sys::FunctionCallInfo) -> TimestampWithTimeZone {
     Call::run(fcinfo, |_| {
-        let ms = parse(text)?.timestamp_ms() as i64 - POSTGRES_EPOCH_MS;
-        TimestampWithTimeZone::try_from(ms * 1_000)
+        TimestampWithTimeZone::try_from(time_of(parse(text)?).0)
             .map_err(|_| Error::Invalid(format!("the time of ULID \"{text}\" is out of range")))
     })
 }

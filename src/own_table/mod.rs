@@ -23,3 +23,5 @@ mod silence;
 mod table;
 mod trigger;
 mod undo;
+
+pub use table::{Column, Table};

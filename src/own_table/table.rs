@@ -58,6 +58,12 @@ impl Table {
         if is_owner { Ok(table) } else { Err(Error::NotTableOwner(table.name)) }
     }
 
+    /// The table that an argument names, which the caller need not own. 22023 if it is not a table of a user.
+    pub fn named(call: &Call, db: &Db, index: usize, argument: &str) -> Result<Table, Error> {
+        let oid: Oid = call.argument(index).ok_or_else(|| null(argument))?;
+        Self::read(db, oid, argument).map(|(table, _)| table)
+    }
+
     /// Also returns whether the caller has the rights of the table's owner.
     fn read(db: &Db, oid: Oid, argument: &str) -> Result<(Table, bool), Error> {
         static TABLE: Statement = Statement::new(

@@ -85,18 +85,6 @@ impl<'a> Version<'a> {
                 SET soft_deleted_at = CASE WHEN :is_deleted THEN :now END, updated_at = :now
               WHERE project_id = :project AND version_id = :id",
         );
-        static CURRENT: Statement = Statement::new(concat!(
-            "UPDATE {s}.projects
-                SET updated_at = :now,
-                    current_version_id = (SELECT v.version_id
-                                            FROM {s}.project_versions v
-                                           WHERE v.soft_deleted_at IS NULL AND v.status = 'deployed'
-                                             AND v.pruned_at IS NULL AND ",
-            versions_of_project!("v"),
-            "                              ORDER BY v.created_at DESC, v.version_id DESC
-                                           LIMIT 1)
-              WHERE id = :project",
-        ));
         if self.state.is_deleted == is_deleted {
             return Ok(());
         }
@@ -105,9 +93,28 @@ impl<'a> Version<'a> {
         }
         let Exclusive { db, project, now, .. } = *self.exclusive;
         db.run(&MARK, &args! { project, id: self.id, now, is_deleted });
-        db.run(&CURRENT, &args! { project, now });
+        settle_current(self.exclusive);
         Ok(())
     }
+}
+
+/// Makes the newest version that can be the project's current one. Not one whose files were pruned while it was deleted;
+/// but one that was imported, whose files were never known.
+pub fn settle_current(exclusive: &Exclusive) {
+    static CURRENT: Statement = Statement::new(concat!(
+        "UPDATE {s}.projects
+            SET updated_at = :now,
+                current_version_id = (SELECT v.version_id
+                                        FROM {s}.project_versions v
+                                       WHERE v.soft_deleted_at IS NULL AND v.status = 'deployed'
+                                         AND (v.pruned_at IS NULL OR v.pruned_at = v.created_at) AND ",
+        versions_of_project!("v"),
+        "                              ORDER BY v.created_at DESC, v.version_id DESC
+                                       LIMIT 1)
+          WHERE id = :project",
+    ));
+    let Exclusive { db, project, now, .. } = *exclusive;
+    db.run(&CURRENT, &args! { project, now });
 }
 
 /// Runs `body` for a version of a project that an editor has to themselves, and returns the version's row.

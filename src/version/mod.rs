@@ -1,6 +1,7 @@
 //! Project versions: numbering, what is known about a version, creating one, changing what is said about it, listing,
-//! comparing and restoring.
+//! comparing and restoring; taking over those that were made elsewhere.
 
+mod adopt;
 mod changes;
 mod create;
 mod cut;
@@ -16,5 +17,9 @@ mod semver;
 mod snapshot;
 mod state;
 
-pub use snapshot::lock_list;
+pub use adopt::{Adopted, adopt, has_published, is_taken, numbers, set_parent, set_published};
+pub use lifecycle::settle_current;
+pub use result::{BuildResult, parse as parse_result};
+pub use semver::{ChangeType, Number, is_prerelease};
+pub use snapshot::{Snapshot, cut, lock_list};
 pub use state::{find, semver};

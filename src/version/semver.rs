@@ -40,7 +40,7 @@ impl TryFrom<String> for ChangeType {
 }
 
 /// MAJOR.MINOR.PATCH; a prerelease label is stored separately and does not affect numbering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number {
     pub major: i32,
     pub minor: i32,

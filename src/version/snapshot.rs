@@ -9,7 +9,7 @@ use pgrx::Uuid;
 use super::state::{self, State};
 use crate::args;
 use crate::backend::{Db, Row, Statement, Use};
-use crate::error::{Error, VersionState};
+use crate::error::Error;
 use crate::exclusive::Exclusive;
 
 /// A state of all files of a project.
@@ -93,11 +93,12 @@ pub fn cut(exclusive: &Exclusive) -> Result<Snapshot, Error> {
     Ok(Snapshot { seq: exclusive.snapshot_seq, is_listed: true })
 }
 
-/// The snapshot of a version, found with the active snapshot of the database. PT404; PT409 if its files were pruned.
+/// The snapshot of a version, found with the active snapshot of the database. PT404; PT409 if its files were pruned,
+/// or never known.
 pub fn of_version(db: &Db, project: Uuid, version_id: &str) -> Result<Snapshot, Error> {
     let row = state::find(db, project, version_id)?;
-    if State::of(&row).is_pruned {
-        return Err(Error::VersionRefused { project, version: version_id.to_owned(), state: VersionState::Pruned });
+    if let Some(state) = State::of(&row).without_files {
+        return Err(Error::VersionRefused { project, version: version_id.to_owned(), state });
     }
     Ok(Snapshot::of(&row))
 }

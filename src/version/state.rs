@@ -52,8 +52,8 @@ pub struct State {
     pub is_deleted: bool,
     pub is_published: bool,
     pub needs_rebuild: bool,
-    /// Whether files of its snapshot have been pruned.
-    pub is_pruned: bool,
+    /// Why its files cannot be shown: they were pruned, or never known.
+    pub without_files: Option<VersionState>,
     /// Whether there is something to look at: a preview or an artifact.
     pub has_preview: bool,
 }
@@ -84,7 +84,10 @@ impl State {
             is_deleted: row.get::<Timestamp>("soft_deleted_at").is_some(),
             is_published: row.value("is_published"),
             needs_rebuild: row.value("needs_rebuild"),
-            is_pruned: row.get::<Timestamp>("pruned_at").is_some(),
+            without_files: row.get::<Timestamp>("pruned_at").map(|pruned_at| {
+                let is_imported = pruned_at == row.value("created_at");
+                if is_imported { VersionState::Imported } else { VersionState::Pruned }
+            }),
             has_preview: is_given("preview_url") || is_given("artifact_url"),
         }
     }
@@ -109,13 +112,7 @@ impl State {
 
     /// What is in the way of restoring its files.
     pub fn restore(self) -> Result<(), VersionState> {
-        if self.is_deleted {
-            Err(VersionState::Deleted)
-        } else if self.is_pruned {
-            Err(VersionState::Pruned)
-        } else {
-            Ok(())
-        }
+        if self.is_deleted { Err(VersionState::Deleted) } else { self.without_files.map_or(Ok(()), Err) }
     }
 
     pub fn can_preview(self) -> bool {
@@ -149,7 +146,8 @@ mod tests {
             (State { needs_rebuild: true, ..fine }, [true, false, false, true]),
             (State { is_deployed: false, ..fine }, [false, false, false, true]),
             (State { has_preview: false, ..fine }, [false, true, false, true]),
-            (State { is_pruned: true, ..fine }, [true, true, false, false]),
+            (State { without_files: Some(VersionState::Pruned), ..fine }, [true, true, false, false]),
+            (State { without_files: Some(VersionState::Imported), ..fine }, [true, true, false, false]),
         ];
         for (state, expected) in cases {
             let can = [state.can_preview(), state.can_publish(), state.can_unpublish(), state.can_restore()];

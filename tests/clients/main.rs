@@ -21,6 +21,7 @@ mod feed;
 mod foreign_code;
 mod git;
 mod hostile_names;
+mod importing;
 mod integrity;
 mod invariants;
 mod large_batches;
