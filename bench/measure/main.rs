@@ -1,6 +1,7 @@
 //! The parts of the benchmark that pgbench and a shell cannot do: replaying editing sessions, and the report.
 
 mod chart;
+mod protected;
 mod report;
 mod results;
 mod session;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::chart::Bars;
+use crate::protected;
 use crate::results::Results;
 use crate::versions;
 
@@ -29,6 +30,7 @@ pub fn write(raw: &Path, profile: &Path, folder: &Path) -> Result<(), Box<dyn Er
     history(&mut page, &results)?;
     scale(&mut page, &results)?;
     versions::write(&mut page, &results)?;
+    protected::write(&mut page, &results)?;
     events(&mut page, &results)?;
     if let Ok(profile) = fs::read_to_string(profile) {
         write!(
@@ -102,6 +104,9 @@ fn all_aims(results: &Results) -> Vec<(&'static str, Option<f64>, Goal)> {
         [least, .., most] => ratio(rate("scale", "edited", 1, least), rate("scale", "edited", 1, most)),
         _ => None,
     };
+    let numbering = |workload, clients, other| protected::cost(results, workload, clients, "numbering", other);
+    let (own, hot, plain) = ("each client its own parent", "one hot parent", "unique constraint");
+    let by_hand = |workload, clients| numbering(workload, clients, "max + 1 trigger with a lock");
     vec![
         ("2 KB edited, 8 clients: saves ÷ message-db's", saves("small", "edited", 8, "message-db"), AtLeast(1.1)),
         (
@@ -157,6 +162,12 @@ fn all_aims(results: &Results) -> Vec<(&'static str, Option<f64>, Goal)> {
             AtLeast(5.0),
         ),
         ("time per save, with most ÷ with fewest versions in the table", scale, AtMost(1.2)),
+        ("INSERT, 1 client: time with numbering ÷ with a unique constraint", numbering(own, 1, plain), AtMost(1.3)),
+        ("INSERT, 8 clients: time with numbering ÷ with a unique constraint", numbering(own, 8, plain), AtMost(1.3)),
+        ("INSERT, 32 clients: time with numbering ÷ with a unique constraint", numbering(own, 32, plain), AtMost(1.3)),
+        ("INSERT, 1 client: time with numbering ÷ with a max + 1 trigger", by_hand(own, 1), AtMost(1.0)),
+        ("INSERT, 32 clients: time with numbering ÷ with a max + 1 trigger", by_hand(own, 32), AtMost(1.0)),
+        ("INSERT, one hot parent, 32 clients: the same", by_hand(hot, 32), AtMost(1.0)),
     ]
 }
 
