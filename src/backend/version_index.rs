@@ -87,18 +87,28 @@ impl<'t> VersionIndex<'t> {
 
     /// The newest of the versions that the active snapshot shows which `is_wanted`.
     pub fn newest_that(&self, among: Among, is_wanted: impl Fn(&VersionRow) -> bool) -> Option<VersionRow<'t>> {
+        self.that(among, is_wanted, 1).pop()
+    }
+
+    /// All versions that the active snapshot shows which `are_wanted`, the newest first.
+    pub fn all_that(&self, are_wanted: impl Fn(&VersionRow) -> bool) -> Vec<VersionRow<'t>> {
+        self.that(Among::All, are_wanted, usize::MAX)
+    }
+
+    fn that(&self, among: Among, is_wanted: impl Fn(&VersionRow) -> bool, count: usize) -> Vec<VersionRow<'t>> {
         let (mut conditions, direction) = (self.conditions(among), self.direction(From::Newest));
         // SAFETY: as above; scan and slot are ended here, or at the end of the transaction after an error.
         unsafe {
             let snapshot = pg_sys::GetActiveSnapshot();
             let scan = super::table::begin_scan(self.table, self.index, snapshot, &mut conditions);
             let slot = pg_sys::table_slot_create(self.table, core::ptr::null_mut());
-            let mut found = None;
-            while found.is_none() && pg_sys::index_getnext_slot(scan, direction, slot) {
-                let tuple = pg_sys::ExecCopySlotHeapTuple(slot);
-                found = Some(self.row(tuple)).filter(&is_wanted);
-                if found.is_none() {
-                    pg_sys::heap_freetuple(tuple);
+            let mut found = Vec::new();
+            while found.len() < count && pg_sys::index_getnext_slot(scan, direction, slot) {
+                let row = self.row(pg_sys::ExecCopySlotHeapTuple(slot));
+                if is_wanted(&row) {
+                    found.push(row);
+                } else {
+                    pg_sys::heap_freetuple(row.tuple);
                 }
                 super::check_for_interrupts();
             }

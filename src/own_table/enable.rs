@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use super::indexes::{Index, indexes, superfluous};
 use super::numbering::{Config, OnExplicit};
 use super::table::{Column, Counted, Table, list, refuse_unfit_transaction, repair};
+use super::trigger::later_trigger;
 use crate::args;
 use crate::backend::{Answer, Call, Db, ResultSet, Statement, Value, connect, past_forced_policies, quoted_literal};
 use crate::error::Error;
@@ -34,7 +35,8 @@ fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
                 lock(db, &counted.table);
                 // Again, because it may have changed while the lock was waited for.
                 let counted = Counted::from_arguments(call, db, 3)?;
-                check_columns(&counted)?;
+                check_columns(&counted, previous.as_ref())?;
+                check_triggers(db, &counted)?;
                 check_partitions(db, &counted)?;
                 check_rows(call, db, &counted)?;
                 let config = config(&counted, previous.as_ref(), on_explicit);
@@ -107,14 +109,33 @@ fn config(counted: &Counted, previous: Option<&(Column, Column)>, on_explicit: O
     }
 }
 
-/// 22023 if Postgres computes a column that the trigger is to set.
-fn check_columns(counted: &Counted) -> Result<(), Error> {
-    let set = [Some(&counted.version), counted.current.as_ref()];
-    match set.into_iter().flatten().find(|column| column.is_generated) {
+/// 22023 if Postgres computes a column after the trigger has read or set it.
+fn check_columns(counted: &Counted, previous: Option<&(Column, Column)>) -> Result<(), Error> {
+    let used = counted.parents.iter().chain([&counted.version]).chain(&counted.current);
+    match used.chain(previous.map(|(link, _)| link)).find(|column| column.is_generated) {
         Some(column) => Err(Error::Invalid(format!(
-            "column \"{}\" of table {} is generated, so no trigger can set it",
+            "column \"{}\" of table {} is generated, which happens after all triggers",
             column.name, counted.table.name
         ))),
+        None => Ok(()),
+    }
+}
+
+/// 55000 if there is a trigger that could change what the triggers decide.
+fn check_triggers(db: &Db, counted: &Counted) -> Result<(), Error> {
+    // Of BEFORE triggers FOR EACH ROW, those for INSERT or UPDATE (pg_trigger.h).
+    static LATER: Statement = Statement::new(
+        "SELECT t.tgname::text AS name
+           FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+          WHERE t.tgrelid IN (SELECT r.relid FROM pg_partition_tree(:table::oid::regclass) r UNION SELECT :table::oid)
+            AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgenabled IN ('O', 'A')
+            AND t.tgname > :first::text::name
+            AND NOT (p.pronamespace = 'versioned_internal'::regnamespace AND p.proname = 'number_version')
+          ORDER BY t.tgname LIMIT 1",
+    );
+    let first = trigger_name("insert");
+    match db.run(&LATER, &args! { table: Value::oid_of(counted.table.oid), first: first.as_str() }).first() {
+        Some(row) => Err(later_trigger(counted.table.name.clone(), &row.value::<String>("name"))),
         None => Ok(()),
     }
 }
@@ -298,10 +319,13 @@ fn triggers(db: &Db, table: &Table) -> Vec<TableTrigger> {
     db.run(&TRIGGERS, &args! { table: Value::oid_of(table.oid) }).iter().map(trigger).collect()
 }
 
-/// The triggers that a table is to have: names and statements.
-///
 /// Triggers of the same event are called in the order of their names, and a row's number must be the last thing that is
 /// decided about it: so the names begin with the last character of ASCII.
+fn trigger_name(name: &str) -> String {
+    format!("~pg_versioned_{name}")
+}
+
+/// The triggers that a table is to have: names and statements.
 fn wanted_triggers(counted: &Counted, config: &Config) -> Vec<(String, String)> {
     let argument = quoted_literal(&serde_json::to_string(config).expect("texts only"));
     let call = |function| format!("FOR EACH ROW EXECUTE FUNCTION versioned_internal.{function}({argument})");
@@ -335,7 +359,7 @@ fn wanted_triggers(counted: &Counted, config: &Config) -> Vec<(String, String)> 
         (None, None) => (),
     }
     let named = |(name, rest)| {
-        let name = format!("~pg_versioned_{name}");
+        let name = trigger_name(name);
         let statement = format!("CREATE TRIGGER \"{name}\" {rest}");
         (name, statement)
     };

@@ -42,7 +42,7 @@ pub struct Config {
 /// if the one given is refused.
 pub fn number(given: Option<i64>, newest: Option<i64>, on_explicit: OnExplicit) -> Result<i64, i64> {
     let current = newest.unwrap_or(0).max(0);
-    // Nobody has such a number but a table in which it was set by hand; the integer type refuses what comes after it.
+    // Of the highest number there is, which only somebody can have set, it is no next one; the caller refuses it.
     let next = current.saturating_add(1);
     match given {
         Some(given) if given != next && on_explicit == OnExplicit::Error => Err(current),
@@ -53,6 +53,24 @@ pub fn number(given: Option<i64>, newest: Option<i64>, on_explicit: OnExplicit) 
 /// Whether a new row becomes its parent's current one. `given` is its flag.
 pub fn takes_flag(given: Option<bool>, is_first: bool) -> bool {
     is_first || given != Some(false)
+}
+
+/// Where a statement has deleted versions of a parent, and the link over them has been settled. Their index entries are
+/// still there: without this, each deleted row would find its way over those of all others.
+pub struct Gap {
+    /// The values of the parent's columns, as texts.
+    pub parent: Vec<String>,
+    /// It lies above this version and below that one, the nearest that are left.
+    pub above: Option<i64>,
+    pub below: Option<i64>,
+}
+
+impl Gap {
+    pub fn has(&self, parent: &[String], version: i64) -> bool {
+        self.parent == parent
+            && self.above.is_none_or(|above| above < version)
+            && self.below.is_none_or(|below| version < below)
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +101,16 @@ mod tests {
     fn the_flag_is_taken_unless_it_is_declined() {
         assert!(takes_flag(None, false) && takes_flag(Some(true), false) && !takes_flag(Some(false), false));
         assert!(takes_flag(Some(false), true));
+    }
+
+    #[test]
+    fn a_gap_is_between_versions_of_one_parent() {
+        let gap = |above, below| Gap { parent: vec!["a".to_owned(), "b".to_owned()], above, below };
+        let has = |gap: Gap, version| gap.has(&["a".to_owned(), "b".to_owned()], version);
+        assert!(has(gap(Some(2), Some(5)), 3) && has(gap(Some(2), Some(5)), 4));
+        assert!(!has(gap(Some(2), Some(5)), 2) && !has(gap(Some(2), Some(5)), 5) && !has(gap(Some(2), Some(5)), 6));
+        assert!(has(gap(None, Some(5)), 1) && has(gap(Some(2), None), i64::MAX) && has(gap(None, None), 1));
+        assert!(!gap(None, None).has(&["a".to_owned(), "c".to_owned()], 1));
     }
 
     #[test]

@@ -193,12 +193,12 @@ impl Counted {
             let (name, is) = (&current.name, &current.type_name);
             return Err(Error::Invalid(format!("p_current_column: column \"{name}\" is of type {is}, not boolean")));
         }
-        let counted = Counted { table, parents, version, current };
-        let others = counted.parents.iter().chain(&counted.current);
-        if others.into_iter().any(|other| other.number == counted.version.number) {
-            return Err(Error::Invalid(format!("column \"{}\" is named twice", counted.version.name)));
+        let named: Vec<&Column> = parents.iter().chain([&version]).chain(&current).collect();
+        let is_twice = |column: &&&Column| named.iter().filter(|other| other.number == column.number).count() > 1;
+        if let Some(column) = named.iter().find(is_twice) {
+            return Err(Error::Invalid(format!("column \"{}\" is named twice", column.name)));
         }
-        Ok(counted)
+        Ok(Counted { table, parents, version, current })
     }
 
     /// The parents' columns as a list for SQL.

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use pgrx::prelude::*;
 
-use super::numbering::{Config, number, takes_flag};
+use super::numbering::{Config, Gap, number, takes_flag};
 use crate::backend::{
     self, Among, Answer, Call, Db, FreshSnapshot, From, LatestSnapshot, LockFor, RowLock, RowTrigger, Value,
     VersionIndex, VersionRow, When, as_table_owner, attempt, connect_for_user_code, within_foreign_key,
@@ -60,13 +60,21 @@ fn with_protected(
     body: impl FnOnce(&ProtectedRow) -> Result<Answer, Error>,
 ) -> Result<Answer, Error> {
     let trigger = RowTrigger::of(call, allowed)?;
-    backend::with_query_cache(fcinfo, |kept: &mut Option<Config>| {
-        if kept.is_none() {
-            *kept = Some(read_config(&trigger)?);
+    backend::with_query_cache(fcinfo, |kept: &mut Kept| {
+        if kept.config.is_none() {
+            kept.config = Some(read_config(&trigger)?);
         }
-        let config = kept.as_ref().expect("set above");
-        body(&ProtectedRow { columns: Columns::find(&trigger, config)?, config, trigger: &trigger })
+        let config = kept.config.as_ref().expect("set above");
+        let columns = Columns::find(&trigger, config)?;
+        body(&ProtectedRow { columns, config, gap: &kept.gap, trigger: &trigger })
     })
+}
+
+/// What is kept for the other rows of a statement.
+#[derive(Default)]
+struct Kept {
+    config: Option<Config>,
+    gap: RefCell<Option<Gap>>,
 }
 
 fn read_config(trigger: &RowTrigger) -> Result<Config, Error> {
@@ -107,10 +115,19 @@ impl Columns {
             current: config.current_column.as_ref().map(column).transpose()?,
             previous: previous.map(|(link, id)| Ok::<_, Error>((column(link)?, column(id)?))).transpose()?,
         };
-        let retyped = (!is_integer(trigger.column_type(columns.version))).then_some(&config.version_column).or(config
-            .current_column
-            .as_ref()
-            .filter(|_| columns.current.is_some_and(|current| trigger.column_type(current) != pg_sys::BOOLOID)));
+        let of_type = |number: i32| trigger.column_type(number);
+        let retyped = [
+            (!is_integer(of_type(columns.version))).then_some(Some(&config.version_column)),
+            columns
+                .current
+                .is_some_and(|flag| of_type(flag) != pg_sys::BOOLOID)
+                .then_some(config.current_column.as_ref()),
+            columns
+                .previous
+                .is_some_and(|(link, id)| of_type(link) != of_type(id))
+                .then_some(config.id_column.as_ref()),
+        ];
+        let retyped = retyped.into_iter().flatten().flatten().next();
         match retyped {
             Some(name) => Err(not_as_enabled(trigger, format!("has got another type for its column \"{name}\""))),
             None => Ok(columns),
@@ -127,6 +144,7 @@ struct ProtectedRow<'t> {
     trigger: &'t RowTrigger<'t>,
     config: &'t Config,
     columns: Columns,
+    gap: &'t RefCell<Option<Gap>>,
 }
 
 /// What a trigger needs to know about the versions of a parent: the newest one in the first place, and the one that it is
@@ -144,7 +162,9 @@ impl<'t> ProtectedRow<'t> {
         let Some(parents) = self.parents(|number| self.trigger.new_column(number)) else {
             return Ok(self.trigger.same_row());
         };
-        if given.is_some_and(|version| self.arrives(&parents, version)) {
+        if let Some(version) = given
+            && self.arrives(&parents, version)?
+        {
             return Ok(self.trigger.same_row());
         }
         self.refuse_later_triggers()?;
@@ -153,18 +173,20 @@ impl<'t> ProtectedRow<'t> {
         }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
         as_table_owner(self.trigger.table_owner(), || {
-            let [newest, _] = self.locked(&parents, |versions| {
+            let [newest, holder] = self.locked(&parents, |versions| {
                 let newest = versions.first(From::Newest, Among::All);
                 let taken = flag.filter(|(_, given)| takes_flag(*given, newest.is_none()));
                 let current = taken.and_then(|(flag, _)| versions.newest_that(Among::All, |row| is_flagged(row, flag)));
                 [newest, current]
             })?;
-            let newest_number = newest.as_ref().and_then(|row| row.column(version).as_integer());
+            let newest_number = newest.as_ref().and_then(|row| self.number(row));
             let number = number(given, newest_number, self.config.on_explicit)
                 .map_err(|highest| self.not_next(&parents, given.unwrap_or_default(), highest))?;
-            let mut changes = vec![(version, self.integer(number)?)];
+            let mut changes = vec![(version, self.integer(number, newest_number)?)];
             if let Some((current, given)) = flag {
-                changes.push((current, takes_flag(given, newest.is_none()).into()));
+                // While numbers are kept, so is the flag where it is.
+                let is_free = holder.is_none() || !settings::keeps_numbers();
+                changes.push((current, (is_free && takes_flag(given, newest.is_none())).into()));
             }
             if let Some((link, id)) = previous {
                 let of_type = self.trigger.column_type(link);
@@ -197,8 +219,12 @@ impl<'t> ProtectedRow<'t> {
         let Some(parents) = self.parents(|number| self.trigger.new_column(number)) else {
             return Ok(self.trigger.same_row());
         };
-        if moves && self.trigger.is_partition() {
-            self.leaves(&parents);
+        if moves {
+            // Others who insert below the new parent do not see these rows yet.
+            ParentLock::take(self.trigger.root(), self.trigger.hash(&parents)).keep();
+            if self.trigger.is_partition() {
+                self.leaves(&parents);
+            }
         }
         let is_true = |value: Value| value.as_bool() == Some(true);
         if let Some(flag) =
@@ -211,16 +237,22 @@ impl<'t> ProtectedRow<'t> {
         Ok(self.trigger.same_row())
     }
 
-    /// The row that was current, and has been locked before, is so no more.
+    /// The row that was current, and has been locked before, is so no more. If the statement has inserted several, each of
+    /// them takes the flag from one that had it: the one before it, usually.
     fn after_insert(&self, db: &Db) -> Result<(), Error> {
         let (Some(flag), Some((parents, version))) = (self.columns.current, self.place(|n| self.trigger.new_column(n)))
         else {
             return Ok(());
         };
-        // At most one row has it; to look for others would be to read all versions. Rows that the same statement has inserted
-        // after this one take the flag from it.
-        self.clear_newest(db, &parents, Among::Below(version), flag)?;
-        Ok(())
+        let before = {
+            let _now = FreshSnapshot::take();
+            let versions = self.versions(&parents)?;
+            let newest = |among| versions.newest_that(among, |row| is_flagged(row, flag));
+            // Other triggers may have moved the flag since.
+            newest(Among::Below(version))
+                .filter(|_| newest(Among::Exactly(version)).or_else(|| newest(Among::Above(version))).is_some())
+        };
+        before.map_or(Ok(()), |row| self.set_flag(db, &row, false))
     }
 
     fn after_update(&self, db: &Db) -> Result<(), Error> {
@@ -228,38 +260,22 @@ impl<'t> ProtectedRow<'t> {
         else {
             return Ok(());
         };
-        let is_still_current = {
+        let others = {
             let _now = FreshSnapshot::take();
-            self.versions(&parents)?.newest_that(Among::Exactly(version), |row| is_flagged(row, flag)).is_some()
+            let versions = self.versions(&parents)?;
+            if versions.newest_that(Among::Exactly(version), |row| is_flagged(row, flag)).is_none() {
+                // Another row of the same statement has taken the flag from it.
+                return Ok(());
+            }
+            versions.all_that(|row| is_flagged(row, flag) && self.number(row) != Some(version))
         };
-        if !is_still_current {
-            // Another row of the same statement has taken the flag from it.
-            return Ok(());
-        }
-        for others in [Among::Below(version), Among::Above(version)] {
-            // The same statement may have set it in several rows.
-            while self.clear_newest(db, &parents, others, flag)? {}
-        }
-        Ok(())
+        others.iter().try_for_each(|row| self.set_flag(db, row, false))
     }
 
     fn after_delete(&self, db: &Db) -> Result<(), Error> {
         let Some((parents, version)) = self.place(|number| self.trigger.old_column(number)) else { return Ok(()) };
         if let Some((link, id)) = self.columns.previous {
-            let [before, next] = self.locked(&parents, |versions| {
-                [
-                    versions.first(From::Newest, Among::Below(version)),
-                    versions.first(From::Oldest, Among::Above(version)),
-                ]
-            })?;
-            if let Some(next) = next {
-                let of_type = self.trigger.column_type(link);
-                let id = before.map_or(Value::null(of_type), |row| row.column(id));
-                if next.column(link).to_text() != id.to_text() {
-                    let name = self.config.previous_id_column.as_deref().unwrap_or_default();
-                    self.set(db, &next, name, id)?;
-                }
-            }
+            self.relink(db, &parents, version, link, id)?;
         }
         if let Some(flag) = self.columns.current.filter(|&flag| self.trigger.old_column(flag).as_bool() == Some(true)) {
             let [current, newest] = self.locked(&parents, |versions| {
@@ -269,6 +285,28 @@ impl<'t> ProtectedRow<'t> {
             })?;
             if let (None, Some(newest)) = (current, newest) {
                 self.set_flag(db, &newest, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row after a deleted one refers to the one before it.
+    fn relink(&self, db: &Db, parents: &[(i32, Value<'t>)], version: i64, link: i32, id: i32) -> Result<(), Error> {
+        let parent: Vec<String> = parents.iter().map(|(_, value)| value.to_text().unwrap_or_default()).collect();
+        if self.gap.borrow().as_ref().is_some_and(|gap| gap.has(&parent, version)) {
+            return Ok(());
+        }
+        let [before, next] = self.locked(parents, |versions| {
+            [versions.first(From::Newest, Among::Below(version)), versions.first(From::Oldest, Among::Above(version))]
+        })?;
+        let number = |row: &Option<VersionRow>| row.as_ref().and_then(|row| self.number(row));
+        *self.gap.borrow_mut() = Some(Gap { parent, above: number(&before), below: number(&next) });
+        if let Some(next) = next {
+            let of_type = self.trigger.column_type(link);
+            let id = before.map_or(Value::null(of_type), |row| row.column(id));
+            if next.column(link).to_text() != id.to_text() {
+                let name = self.config.previous_id_column.as_deref().unwrap_or_default();
+                self.set(db, &next, name, id)?;
             }
         }
         Ok(())
@@ -356,14 +394,11 @@ impl<'t> ProtectedRow<'t> {
     }
 
     fn numbers(&self, found: &Found) -> [Option<i64>; 2] {
-        found.each_ref().map(|row| row.as_ref().and_then(|row| row.column(self.columns.version).as_integer()))
+        found.each_ref().map(|row| row.as_ref().and_then(|row| self.number(row)))
     }
 
-    /// Takes the flag from the newest row of a parent that has it; whether there was one.
-    fn clear_newest(&self, db: &Db, parents: &[(i32, Value<'t>)], among: Among, flag: i32) -> Result<bool, Error> {
-        let _now = FreshSnapshot::take();
-        let row = self.versions(parents)?.newest_that(among, |row| is_flagged(row, flag));
-        row.map_or(Ok(false), |row| self.set_flag(db, &row, false).map(|()| true))
+    fn number(&self, row: &VersionRow) -> Option<i64> {
+        row.column(self.columns.version).as_integer()
     }
 
     fn set_flag(&self, db: &Db, row: &VersionRow, is_current: bool) -> Result<(), Error> {
@@ -381,10 +416,15 @@ impl<'t> ProtectedRow<'t> {
         Ok(())
     }
 
-    fn integer(&self, number: i64) -> Result<Value<'t>, Error> {
-        self.trigger.integer(self.columns.version, number).ok_or_else(|| Error::OwnTable {
+    fn integer(&self, number: i64, newest: Option<i64>) -> Result<Value<'t>, Error> {
+        let value = self.trigger.integer(self.columns.version, number).filter(|_| newest != Some(number));
+        value.ok_or_else(|| Error::OwnTable {
             table: self.trigger.table_name(),
-            what: format!("has no room for version {number} in its column \"{}\"", self.config.version_column),
+            what: format!(
+                "has no room in its column \"{}\" for a version after {}",
+                self.config.version_column,
+                newest.unwrap_or_default()
+            ),
             detail: None,
             hint: "Give the column a larger type.",
         })
@@ -408,17 +448,22 @@ impl<'t> ProtectedRow<'t> {
     fn refuse_later_triggers(&self) -> Result<(), Error> {
         match self.trigger.later_trigger() {
             None => Ok(()),
-            Some(later) => Err(Error::OwnTable {
-                table: self.trigger.table_name(),
-                what: format!("has a trigger \"{later}\", which is called after that of pg_versioned"),
-                detail: None,
-                hint: "Rename that trigger, so that its name sorts before the other's.",
-            }),
+            Some(later) => Err(later_trigger(self.trigger.table_name(), &later)),
         }
     }
 
     fn lost_race(&self) -> Error {
         Error::LostRace(format!("table {}", self.trigger.table_name()))
+    }
+}
+
+/// 55000 for a trigger that could change what the triggers here decide.
+pub fn later_trigger(table: String, name: &str) -> Error {
+    Error::OwnTable {
+        table,
+        what: format!("has a trigger \"{name}\", which is called after that of pg_versioned"),
+        detail: None,
+        hint: "Rename that trigger, so that its name sorts before the other's.",
     }
 }
 
@@ -462,14 +507,18 @@ impl<'t> ProtectedRow<'t> {
     }
 
     /// Whether the row comes from another partition.
-    fn arrives(&self, parents: &[(i32, Value<'t>)], version: i64) -> bool {
+    fn arrives(&self, parents: &[(i32, Value<'t>)], version: i64) -> Result<bool, Error> {
         if MOVING.with_borrow(Vec::is_empty) {
-            return false;
+            return Ok(false);
         }
         let moving = self.moving(parents, version);
-        MOVING.with_borrow_mut(|known| {
-            let at = known.iter().position(|other| *other == moving);
-            at.map(|at| known.swap_remove(at)).is_some()
-        })
+        let at =
+            |known: &mut Vec<Moving>| known.iter().position(|other| *other == moving).map(|at| known.swap_remove(at));
+        if MOVING.with_borrow_mut(at).is_none() {
+            return Ok(false);
+        }
+        // One that was about to leave may have found that it could stay.
+        let _now = FreshSnapshot::take();
+        Ok(self.versions(parents)?.first(From::Newest, Among::Exactly(version)).is_none())
     }
 }
