@@ -135,36 +135,60 @@ fn counted(known: impl FnOnce(&mut Taken) -> &mut HashSet<i64>, keys: &[i64]) ->
     })
 }
 
-/// The lock of a parent in a table of a user. Whoever assigns numbers below the parent holds it.
-///
-/// Others may hold a row that the holder must wait for, and wait for this lock: they lock rows first. So it can be given
-/// back until it is kept, if it was not held before.
-pub struct ParentLock(Vec<ReturnableLock>);
-
-/// The locks of a table and a parent in it: the table shared, the parent, the entire table.
-fn parent_locks(table: u32, parent: i64) -> [(i64, Lock); 3] {
-    let table_key = backend::hash_key(&format!("table:{table}"));
-    let parent_key = backend::hash_key(&format!("table:{table}:{parent}"));
-    [(table_key, Lock::Shared), (parent_key, Lock::Exclusive), (table_key, Lock::Exclusive)]
+/// A parent in a table of a user. Whoever assigns numbers below it holds its lock, under the table's shared lock; or the
+/// entire table's, if the transaction would otherwise hold too many.
+pub struct Parent {
+    table: u32,
+    shared: (i64, Lock),
+    own: (i64, Lock),
+    entire: (i64, Lock),
 }
 
-impl ParentLock {
-    /// Waits for the lock of the parent whose columns have this hash, under the table's shared lock; or for the entire
-    /// table's, if the transaction would otherwise hold too many.
-    pub fn take(table: u32, parent: i64) -> ParentLock {
-        let [shared, exclusive, entire] = parent_locks(table, parent);
-        let is_many = counted(|taken| taken.by_table.entry(table).or_default(), &[exclusive.0]) > MAX_LOCKS;
-        let wanted: &[(i64, Lock)] = if is_many { &[entire] } else { &[shared, exclusive] };
-        let new = wanted.iter().filter(|(key, lock)| !backend::holds_advisory_lock(*key, *lock));
-        ParentLock(new.map(|(key, lock)| ReturnableLock::take(*key, *lock)).collect())
+impl Parent {
+    /// The parent whose columns have this hash.
+    pub fn new(table: u32, hash: i64) -> Self {
+        let table_key = backend::hash_key(&format!("table:{table}"));
+        // The hash is as good as one of a text; the rotation keeps what a hash of 0 leaves apart from the table's own key.
+        let own_key = table_key.rotate_left(32) ^ hash;
+        let (shared, entire) = ((table_key, Lock::Shared), (table_key, Lock::Exclusive));
+        Parent { table, shared, own: (own_key, Lock::Exclusive), entire }
     }
 
     /// Whether the transaction holds the lock.
-    pub fn is_held(table: u32, parent: i64) -> bool {
-        let [_, exclusive, entire] = parent_locks(table, parent);
-        [exclusive, entire].into_iter().any(|(key, lock)| backend::holds_advisory_lock(key, lock))
+    pub fn is_locked(&self) -> bool {
+        is_held(&self.own) || is_held(&self.entire)
     }
 
+    /// What must be locked, in order, and is not yet.
+    fn missing(&self) -> impl Iterator<Item = (i64, Lock)> {
+        let is_many = counted(|taken| taken.by_table.entry(self.table).or_default(), &[self.own.0]) > MAX_LOCKS;
+        let wanted = if is_many { [Some(self.entire), None] } else { [Some(self.shared), Some(self.own)] };
+        wanted.into_iter().flatten().filter(|wanted| !is_held(wanted))
+    }
+
+    /// Waits for the lock, and holds it until the transaction ends.
+    pub fn lock(&self) -> ParentLock {
+        self.missing().for_each(|(key, lock)| backend::advisory_lock(key, lock));
+        ParentLock(Vec::new())
+    }
+
+    /// Waits for the lock.
+    ///
+    /// Others may hold a row that the holder must wait for, and wait for this lock: they lock rows first. So it can be given
+    /// back until it is kept, if it was not held before.
+    pub fn lock_returnably(&self) -> ParentLock {
+        ParentLock(self.missing().map(|(key, lock)| ReturnableLock::take(key, lock)).collect())
+    }
+}
+
+fn is_held((key, lock): &(i64, Lock)) -> bool {
+    backend::holds_advisory_lock(*key, *lock)
+}
+
+/// The lock of a [`Parent`]. Unless it is kept, it is given back when this is dropped.
+pub struct ParentLock(Vec<ReturnableLock>);
+
+impl ParentLock {
     /// Whether the transaction held the lock before, so that it cannot be given back.
     pub fn was_held(&self) -> bool {
         self.0.is_empty()
@@ -173,11 +197,6 @@ impl ParentLock {
     /// Holds the lock until the transaction ends.
     pub fn keep(self) {
         self.0.into_iter().for_each(ReturnableLock::keep);
-    }
-
-    /// Releases the lock, unless it was held before.
-    pub fn give_back(self) {
-        drop(self);
     }
 }
 

@@ -57,18 +57,22 @@ impl<'t> VersionIndex<'t> {
     /// # Safety
     /// The table must be open and locked for `'t`, and so must the values live.
     pub(super) unsafe fn open(table: pg_sys::Relation, parents: &[(i32, Value<'t>)], version: i32) -> Option<Self> {
-        // SAFETY: see above; indexes cannot be dropped while their table is locked. The list is freed with its context.
+        // SAFETY: see above; indexes cannot be dropped while their table is locked, so they need no locks of their own. The
+        // list is freed with its context.
         unsafe {
             let version_type = (*attribute((*table).rd_att, version)).atttypid;
             let indexes = pg_sys::RelationGetIndexList(table);
             let count = if indexes.is_null() { 0 } else { (*indexes).length };
             (0..count).find_map(|n| {
-                let index = pg_sys::index_open(pg_sys::list_nth_oid(indexes, n), pg_sys::AccessShareLock as _);
+                let index = pg_sys::RelationIdGetRelation(pg_sys::list_nth_oid(indexes, n));
+                if index.is_null() {
+                    return None;
+                }
                 if is_on(index, parents, version) {
                     let parent = equal_to(index, parents);
                     return Some(VersionIndex { table, index, parent, version_type, lifetime: PhantomData });
                 }
-                pg_sys::index_close(index, pg_sys::AccessShareLock as _);
+                pg_sys::RelationClose(index);
                 None
             })
         }
@@ -148,7 +152,7 @@ impl Drop for VersionIndex<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: opened by `open`.
-            unsafe { pg_sys::index_close(self.index, pg_sys::AccessShareLock as _) };
+            unsafe { pg_sys::RelationClose(self.index) };
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::backend::{
     VersionIndex, VersionRow, When, as_table_owner, attempt, connect_for_user_code, within_foreign_key,
 };
 use crate::error::Error;
-use crate::locks::ParentLock;
+use crate::locks::Parent;
 use crate::settings;
 
 /// See the COMMENT in `sql/versioned_tables.sql`.
@@ -168,7 +168,8 @@ impl<'t> ProtectedRow<'t> {
             return Ok(self.trigger.same_row());
         }
         self.refuse_later_triggers()?;
-        if !ParentLock::is_held(self.trigger.root(), self.trigger.hash(&parents)) {
+        let parent = self.parent(&parents);
+        if !parent.is_locked() {
             connect_for_user_code(call, |db| self.lock_referenced(db));
         }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
@@ -221,7 +222,7 @@ impl<'t> ProtectedRow<'t> {
         };
         if moves {
             // Others who insert below the new parent do not see these rows yet.
-            ParentLock::take(self.trigger.root(), self.trigger.hash(&parents)).keep();
+            self.parent(&parents).lock();
             if self.trigger.is_partition() {
                 self.leaves(&parents);
             }
@@ -323,6 +324,10 @@ impl<'t> ProtectedRow<'t> {
         Some((self.parents(value)?, version))
     }
 
+    fn parent(&self, parents: &[(i32, Value<'t>)]) -> Parent {
+        Parent::new(self.trigger.root(), self.trigger.hash(parents))
+    }
+
     fn versions(&self, parents: &[(i32, Value<'t>)]) -> Result<VersionIndex<'t>, Error> {
         self.trigger.versions(parents, self.columns.version).ok_or_else(|| {
             let columns = [&self.config.parent_columns[..], std::slice::from_ref(&self.config.version_column)].concat();
@@ -338,9 +343,11 @@ impl<'t> ProtectedRow<'t> {
         parents: &[(i32, Value<'t>)],
         find: impl Fn(&VersionIndex<'t>) -> Found<'t>,
     ) -> Result<Found<'t>, Error> {
-        let (table, parent) = (self.trigger.root(), self.trigger.hash(parents));
+        let parent = self.parent(parents);
+        // Without flag and link, no row is waited for.
+        let waits_for_rows = self.columns.current.is_some() || self.columns.previous.is_some();
         loop {
-            let lock = ParentLock::take(table, parent);
+            let lock = if waits_for_rows { parent.lock_returnably() } else { parent.lock() };
             let _now = FreshSnapshot::take();
             let versions = self.versions(parents)?;
             let found = find(&versions);
@@ -355,7 +362,7 @@ impl<'t> ProtectedRow<'t> {
                 }
                 Some((_, _, RowLock::Changed)) if backend::fixed_snapshot() => return Err(self.lost_race()),
                 Some((row, how, state)) => {
-                    lock.give_back();
+                    drop(lock);
                     if state == RowLock::Busy {
                         // The row is only waited for: whoever gets the parent's lock before may need it.
                         attempt(|| row.lock(how, true), |_| false);
