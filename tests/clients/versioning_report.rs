@@ -1,5 +1,6 @@
-//! The report on a large table: its time, its memory, and what canceling it takes.
+//! The report on a large table: its memory, and what canceling it takes.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,17 +28,26 @@ fn table(session: &mut Session, rows: i32) {
 }
 
 #[test]
-fn a_large_table_takes_seconds_and_little_memory() {
+fn a_large_table_takes_little_memory() {
     let db = Database::new("report_large");
     let mut session = db.connect();
     table(&mut session, 1_000_000);
-    let peak = |session: &Session| backend_memory(session.pid, "VmHWM");
     session.run("SET work_mem = '4MB'; SET max_parallel_workers_per_gather = 0");
-    // What reading the table takes of the shared memory is in both.
-    session.rows("SELECT sum(version), max(at) FROM big", &[]);
-    let (before, began) = (peak(&session), Instant::now());
+    let pid = session.pid;
+    let memory = move || backend_memory(pid, "RssAnon");
+    let before = memory();
+    // Looked at all the time, because what it took is given back at the end.
+    let (ended, has_ended) = mpsc::channel::<()>();
+    let peak = thread::spawn(move || {
+        let mut peak = memory();
+        while let Err(RecvTimeoutError::Timeout) = has_ended.recv_timeout(Duration::from_millis(20)) {
+            peak = peak.max(memory());
+        }
+        peak
+    });
     let found = session.rows(REPORT, &[]);
-    let took = began.elapsed();
+    drop(ended);
+    let peak = peak.join().expect("no panic");
     let found: Vec<(String, Option<i64>)> = found.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(
         found,
@@ -47,8 +57,7 @@ fn a_large_table_takes_seconds_and_little_memory() {
             ("no_unique_constraint".to_owned(), None)
         ]
     );
-    assert!(took < Duration::from_secs(60), "{took:?}");
-    match before.zip(peak(&session)) {
+    match before.zip(peak) {
         Some((before, after)) => assert!(after - before < 64 << 20, "{before} bytes, then {after}"),
         None => skipped("the server's memory is not to be seen here"),
     }
