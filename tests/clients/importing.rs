@@ -176,10 +176,10 @@ fn long_imports_are_bounded_and_can_be_canceled() {
     const MB: u64 = 1 << 20;
     let db = Database::new("importing_long");
     let mut admin = db.connect();
-    admin.run(&format!("ALTER DATABASE {} SET statement_timeout = 0", db.name));
     old_files(&mut admin, 40, 40, 50);
 
     let mut canceled = db.connect();
+    canceled.run("SET statement_timeout = 0");
     let pid = canceled.pid;
     let result = thread::spawn(move || (canceled.try_rows(IMPORT_FILES, &[]), Instant::now()));
     // It holds the lock of a project: it is writing.
@@ -196,6 +196,7 @@ fn long_imports_are_bounded_and_can_be_canceled() {
     assert_eq!(left, 0);
 
     let mut session = db.connect();
+    session.run("SET statement_timeout = 0");
     let memory = |session: &Session| backend_memory(session.pid, "RssAnon");
     session.rows("SELECT count(*) FROM versioned.import_project_files('public.old_files')", &[]);
     let before = memory(&session);
