@@ -57,10 +57,14 @@ fn findings(call: &Call, db: &Db, counted: &Counted, order: &[Column]) -> Result
     let by_version = std::slice::from_ref(&counted.version);
     let repair = repair(call, counted, &names(if order.is_empty() { by_version } else { order }));
 
-    let mut findings: Vec<Finding> = shape::primary_key(counted, &shape).into_iter().collect();
+    let primary_key = shape::primary_key(counted, &shape);
+    // The primary key of a partitioned table includes parents, which must not be NULL then.
+    let (first, then) = if counted.table.is_partitioned { (None, primary_key) } else { (primary_key, None) };
+    let mut findings: Vec<Finding> = first.into_iter().collect();
     findings.extend(parents::orphans(db, counted, &known));
     findings.extend(parents::orphans(db, counted, &guesses));
     findings.extend(shape::nullable_parents(counted, &tally));
+    findings.extend(then);
     findings.extend(tally.findings(&counted.version, &repair, &numbers::move_flags(counted)));
     findings.extend(shape::version_column(counted, &shape, &tally));
     findings.extend(shape::indexes(counted, &shape));

@@ -48,7 +48,7 @@ impl Shape {
     }
 }
 
-/// A table without a primary key. It comes first in the report, because renumbering needs one.
+/// A table without a primary key. It comes early in the report, because renumbering needs one.
 pub fn primary_key(counted: &Counted, shape: &Shape) -> Option<Finding> {
     let table = &counted.table;
     if !table.primary_key().is_empty() {
