@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+use super::equality::equality;
 use super::indexes::{Index, indexes, superfluous};
 use super::numbering::{Config, OnExplicit};
 use super::table::{Column, Counted, Table, list, refuse_unfit_transaction, repair};
@@ -35,9 +36,13 @@ fn enable_versioning(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
                 lock(db, &counted.table);
                 // Again, because it may have changed while the lock was waited for.
                 let counted = Counted::from_arguments(call, db, 3)?;
+                for parent in &counted.parents {
+                    equality(db, parent, "p_parent_columns")?;
+                }
                 check_columns(&counted, previous.as_ref())?;
                 check_triggers(db, &counted)?;
                 check_partitions(db, &counted)?;
+                check_partition_indexes(db, &counted)?;
                 check_rows(call, db, &counted)?;
                 let config = config(&counted, previous.as_ref(), on_explicit);
                 let steps = steps(db, &counted, &config)?;
@@ -166,6 +171,39 @@ fn check_partitions(db: &Db, counted: &Counted) -> Result<(), Error> {
     Ok(())
 }
 
+/// 55000 if a partition has a unique index of its own under which the flag cannot pass from one row to another.
+fn check_partition_indexes(db: &Db, counted: &Counted) -> Result<(), Error> {
+    static INDEXES: Statement = Statement::new(
+        "SELECT t.relid::text AS partition, format('%I.%I', n.nspname, c.relname) AS name
+           FROM pg_partition_tree(:table::oid::regclass) t
+           JOIN pg_index i ON i.indrelid = t.relid
+           JOIN pg_class c ON c.oid = i.indexrelid
+           JOIN pg_namespace n ON n.oid = c.relnamespace
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = :flag::text::name
+          WHERE t.level > 0 AND (i.indisunique OR i.indisexclusion)
+            AND (a.attnum <> ALL (i.indkey::int2[]) OR i.indpred IS NOT NULL)
+            AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)
+            AND EXISTS (SELECT FROM pg_depend d
+                         WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                           AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+                           AND d.refobjsubid = a.attnum)
+          ORDER BY c.oid LIMIT 1",
+    );
+    let Some(flag) = counted.current.as_ref().filter(|_| counted.table.is_partitioned) else { return Ok(()) };
+    match db.run(&INDEXES, &args! { table: Value::oid_of(counted.table.oid), flag: flag.name.as_str() }).first() {
+        Some(row) => Err(Error::OwnTable {
+            table: row.value("partition"),
+            what: format!(
+                "has unique index {}, which the flag cannot pass from one row to another under",
+                row.value::<String>("name")
+            ),
+            detail: None,
+            hint: "Drop it: the trigger keeps the versions and the flag of each parent unique.",
+        }),
+        None => Ok(()),
+    }
+}
+
 /// 55000 if there are rows that the guarantees do not hold for.
 fn check_rows(call: &Call, db: &Db, counted: &Counted) -> Result<(), Error> {
     let (table, parents, version) = (&counted.table.name, counted.parent_list(), &counted.version.quoted);
@@ -268,8 +306,11 @@ fn index_steps(counted: &Counted, indexes: &[Index]) -> Result<Vec<Step>, Error>
         if let Some(index) = indexes.iter().find(|index| index.is_unique_on(&with_flag)) {
             return Err(refuse(index, "allows only one row that is not current"));
         }
-        let depends = |index: &&Index| index.condition.as_ref().is_some_and(|columns| columns.contains(&flag));
-        if let Some(index) = indexes.iter().filter(depends).find(|index| index.is_exclusion) {
+        let depends = |index: &Index| index.condition.as_ref().is_some_and(|columns| columns.contains(&flag));
+        if let Some(index) = indexes
+            .iter()
+            .find(|index| index.is_exclusion && depends(index) || index.is_in_the_way_of_flag(&parents, flag))
+        {
             return Err(refuse(index, "the flag cannot pass from one row to another under"));
         }
         // The flag leaves the other row after the new one has come: a row may still not come, ON CONFLICT DO NOTHING.

@@ -28,6 +28,8 @@ pub struct Index {
     pub columns: Vec<i16>,
     /// Numbers of the columns that its condition (WHERE) depends on; `None` if it has no condition.
     pub condition: Option<Vec<i16>>,
+    /// Numbers of the columns that are in its condition or an expression, and only there.
+    pub computed_from: Vec<i16>,
     /// Equal for two indexes that are the same except for being unique or deferrable.
     pub likeness: String,
     /// The name alone, quoted for SQL.
@@ -61,12 +63,24 @@ impl Index {
         self.is_btree && self.is_plain() && own == parents.iter().collect() && rest.first() == Some(&version)
     }
 
-    /// Whether it lets only one row of a parent have the flag, or any value of it.
+    /// Whether it lets only one row of a parent have the flag, or any value of it; perhaps several, if they differ in other
+    /// columns.
     pub fn is_unique_flag(&self, parents: &[i16], flag: i16) -> bool {
         let with_flag: Vec<i16> = parents.iter().copied().chain([flag]).collect();
+        let is_for_flag = self.condition.as_ref().is_some_and(|columns| columns.contains(&flag));
+        let is_by_more = self.computed_from.contains(&flag)
+            && !self.columns.contains(&0)
+            && parents.iter().all(|parent| self.columns.contains(parent));
         self.is_unique
-            && (self.has(parents) || self.has(&with_flag))
-            && self.condition.as_ref().is_some_and(|columns| columns.contains(&flag))
+            && !self.is_exclusion
+            && (is_for_flag && (self.has(parents) || self.has(&with_flag)) || is_by_more)
+    }
+
+    /// Whether rows that are current must differ in some other way.
+    pub fn is_in_the_way_of_flag(&self, parents: &[i16], flag: i16) -> bool {
+        (self.is_unique || self.is_exclusion)
+            && self.computed_from.contains(&flag)
+            && !self.is_unique_flag(parents, flag)
     }
 
     /// The statement that creates it again, unique or not.
@@ -122,6 +136,10 @@ pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
                                  WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
                                    AND d.refobjsubid > 0) END AS condition,
+                ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_depend d
+                       WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+                         AND d.refobjsubid > 0 AND d.refobjsubid <> ALL (i.indkey::int2[])) AS computed_from,
                 concat_ws('|', a.amname, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
                           i.indnullsnotdistinct, c.reloptions, pg_get_expr(i.indexprs, i.indrelid),
                           pg_get_expr(i.indpred, i.indrelid)) AS likeness,
@@ -146,6 +164,7 @@ pub fn indexes(db: &Db, table: Oid) -> Vec<Index> {
         is_needed: row.value("is_needed"),
         columns: row.value("columns"),
         condition: row.get("condition"),
+        computed_from: row.value("computed_from"),
         likeness: row.value("likeness"),
         short_name: row.value("short_name"),
         definition: row.value("definition"),
@@ -208,6 +227,18 @@ mod tests {
         assert!(!unique.is_unique_on(&[2, 4, 3]) && !unique.is_unique_on(&[2, 4]) && !unique.is_unique_on(&[3]));
         assert!(!index("a", "").is_unique_on(&[2, 3]));
         assert!(!index("a", "unique partial").is_unique_on(&[2, 3]));
+    }
+
+    #[test]
+    fn what_the_flag_meets() {
+        let found = |columns: &[i16], computed_from: &[i16]| {
+            let (columns, computed_from) = (columns.to_vec(), computed_from.to_vec());
+            let index = Index { columns, computed_from, ..index("a", "unique partial") };
+            (index.is_unique_flag(&[2, 3], 4), index.is_in_the_way_of_flag(&[2, 3], 4))
+        };
+        assert_eq!([found(&[3, 2], &[4]), found(&[2, 3, 4], &[]), found(&[2, 9, 3], &[4])], [(true, false); 3]);
+        assert_eq!([found(&[2], &[4]), found(&[9], &[4]), found(&[2, 0], &[4])], [(false, true); 3]);
+        assert_eq!([found(&[9], &[]), found(&[2, 9], &[5])], [(false, false); 2]);
     }
 
     #[test]

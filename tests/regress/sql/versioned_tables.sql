@@ -113,6 +113,26 @@ ALTER TABLE narrow DROP CONSTRAINT narrow_a_is_current_key, ADD CONSTRAINT one_c
 SELECT * FROM enable_versioning('narrow', '{a}', 'version', 'is_current');
 \echo :SQLSTATE
 ALTER TABLE narrow DROP CONSTRAINT one_current;
+CREATE UNIQUE INDEX one_current ON narrow ((CASE WHEN is_current THEN a END));
+SELECT * FROM enable_versioning('narrow', '{a}', 'version', 'is_current');
+DROP INDEX one_current;
+CREATE UNIQUE INDEX one_current ON narrow (a) WHERE is_current;
+SELECT * FROM enable_versioning('narrow', '{id,a}', 'version', 'is_current');
+DROP INDEX one_current;
+-- Indexes on the flag by more than the parent, and of a partition alone
+CREATE TABLE wider (project int, file int, version int, is_current boolean, PRIMARY KEY (file, version));
+CREATE UNIQUE INDEX wider_current ON wider (project, file) WHERE is_current;
+SELECT action, statement FROM enable_versioning('wider', '{file}', 'version', 'is_current') WHERE action NOT LIKE '%trigger';
+INSERT INTO wider (project, file) VALUES (1, 1), (1, 1);
+INSERT INTO wider (project, file) VALUES (1, 1) RETURNING *;
+SELECT action, statement FROM disable_versioning('wider') WHERE action NOT LIKE '%trigger';
+CREATE TABLE halves (file int, version int, is_current boolean, PRIMARY KEY (file, version)) PARTITION BY HASH (file);
+CREATE TABLE halves_0 PARTITION OF halves FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE halves_1 (is_current boolean, file int NOT NULL, version int NOT NULL);
+ALTER TABLE halves ATTACH PARTITION halves_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNIQUE INDEX halves_1_current ON halves_1 (file) WHERE is_current;
+SELECT * FROM enable_versioning('halves', '{file}', 'version', 'is_current');
+\echo :SQLSTATE
 -- Columns that are computed after all triggers
 ALTER TABLE narrow ADD number int GENERATED ALWAYS AS (a + 1) STORED, ADD flag boolean GENERATED ALWAYS AS (a > 1) STORED;
 SELECT * FROM enable_versioning('narrow', '{a}', 'number');
