@@ -440,11 +440,16 @@ SELECT t.tgrelid::pg_catalog.regclass AS table_name,
   FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
  CROSS JOIN LATERAL (
-       SELECT pg_catalog.convert_from(pg_catalog.substring(t.tgargs, 1, pg_catalog.length(t.tgargs) OPERATOR(pg_catalog.-) 1),
-                                      'UTF8')::pg_catalog.jsonb AS config) c
+       -- Others can create triggers with these functions, too, and any arguments.
+       SELECT CASE WHEN t.tgnargs OPERATOR(pg_catalog.=) 1::smallint
+                    AND pg_catalog.position(t.tgargs, '{"parent_columns":'::pg_catalog.bytea) OPERATOR(pg_catalog.=) 1
+                   THEN pg_catalog.convert_from(
+                            pg_catalog.substring(t.tgargs, 1, pg_catalog.length(t.tgargs) OPERATOR(pg_catalog.-) 1),
+                            'UTF8')::pg_catalog.jsonb END AS config) c
  WHERE p.pronamespace OPERATOR(pg_catalog.=) 'versioned_internal'::pg_catalog.regnamespace
    AND p.proname OPERATOR(pg_catalog.=) 'number_version'
    AND t.tgparentid OPERATOR(pg_catalog.=) 0
+   AND c.config IS NOT NULL
    -- The trigger for INSERT (pg_trigger.h).
    AND (t.tgtype OPERATOR(pg_catalog.&) 4::smallint) OPERATOR(pg_catalog.<>) 0::smallint;
 COMMENT ON VIEW @extschema@.versioned_tables IS

@@ -133,6 +133,12 @@ ALTER TABLE halves ATTACH PARTITION halves_1 FOR VALUES WITH (MODULUS 2, REMAIND
 CREATE UNIQUE INDEX halves_1_current ON halves_1 (file) WHERE is_current;
 SELECT * FROM enable_versioning('halves', '{file}', 'version', 'is_current');
 \echo :SQLSTATE
+-- A trigger that somebody else has created
+CREATE TABLE copied (file int);
+CREATE TRIGGER number_version BEFORE INSERT ON copied FOR EACH ROW EXECUTE FUNCTION versioned_internal.number_version();
+CREATE TRIGGER number_version_2 BEFORE INSERT ON copied FOR EACH ROW EXECUTE FUNCTION versioned_internal.number_version('x');
+SELECT * FROM versioned_tables WHERE table_name = 'copied'::regclass;
+DROP TABLE copied;
 -- Columns that are computed after all triggers
 ALTER TABLE narrow ADD number int GENERATED ALWAYS AS (a + 1) STORED, ADD flag boolean GENERATED ALWAYS AS (a > 1) STORED;
 SELECT * FROM enable_versioning('narrow', '{a}', 'number');
