@@ -297,6 +297,14 @@ impl<'t> ProtectedRow<'t> {
         if self.gap.borrow().as_ref().is_some_and(|gap| gap.has(&parent, version)) {
             return Ok(());
         }
+        let is_taken_again = {
+            let _now = FreshSnapshot::take();
+            self.versions(parents)?.first(From::Newest, Among::Exactly(version)).is_some()
+        };
+        if is_taken_again {
+            // By a row of the same statement, which was linked when it came.
+            return Ok(());
+        }
         let [before, next] = self.locked(parents, |versions| {
             [versions.first(From::Newest, Among::Below(version)), versions.first(From::Oldest, Among::Above(version))]
         })?;

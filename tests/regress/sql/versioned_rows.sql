@@ -140,6 +140,12 @@ INSERT INTO doc_versions (doc, body) VALUES ('d1', 'after truncate') RETURNING v
 CREATE TABLE linked (id int PRIMARY KEY, doc int, version int, previous int, is_current boolean);
 SELECT count(*) FROM enable_versioning('linked', '{doc}', 'version', 'is_current', 'previous');
 CREATE VIEW linked_state AS SELECT id, version, previous, is_current FROM linked ORDER BY version;
+-- A deleted row's number is taken again by the same statement.
+INSERT INTO linked (id, doc) VALUES (1, 1), (2, 1), (3, 1);
+WITH gone AS (DELETE FROM linked WHERE id = 3 RETURNING doc)
+INSERT INTO linked (id, doc) SELECT n, doc FROM gone, generate_series(4, 6) n;
+SELECT * FROM linked_state;
+TRUNCATE linked;
 INSERT INTO linked (id, doc) SELECT n, 1 FROM generate_series(1, 6) n;
 ALTER TABLE linked ADD CONSTRAINT link FOREIGN KEY (previous) REFERENCES linked;
 DELETE FROM linked WHERE version = 3;
