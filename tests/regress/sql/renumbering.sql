@@ -361,6 +361,33 @@ SELECT code, message FROM pg_temp.error_of(format('SELECT FROM undo_renumber(%L)
 SELECT * FROM pg_temp.error_of($$
     SELECT FROM parts p, LATERAL renumber_versions('parts', '{doc}', 'no', '{at}', p_dry_run => false)$$);
 
+-- Rows that are written twice are checked again by deferred foreign keys, and triggers can be enabled only after that.
+-- Afterwards the foreign keys are as deferred as they were.
+CREATE TABLE doc (id text PRIMARY KEY);
+INSERT INTO doc VALUES ('a');
+CREATE TABLE checked_late (
+    id   integer PRIMARY KEY,
+    doc  text CONSTRAINT late REFERENCES doc DEFERRABLE INITIALLY DEFERRED,
+    soon text CONSTRAINT soon REFERENCES doc DEFERRABLE,
+    no   integer,
+    UNIQUE (doc, no)
+);
+INSERT INTO checked_late VALUES (1, 'a', 'a', 2), (2, 'a', 'a', 4), (3, 'a', 'a', 3);
+CREATE TRIGGER refusing BEFORE UPDATE ON checked_late FOR EACH ROW EXECUTE FUNCTION refuse();
+BEGIN;
+SELECT row_key, old_version, new_version FROM renumber_versions('checked_late', '{doc}', 'no', '{id}', p_dry_run => false);
+SELECT row_key, old_version, new_version, restored FROM undo_renumber(pg_temp.backup_of('checked_late'));
+INSERT INTO checked_late VALUES (4, 'nothing', 'a', 1);
+SELECT code, message FROM pg_temp.error_of($$INSERT INTO checked_late VALUES (5, 'a', 'nothing', 5)$$);
+COMMIT;
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+SELECT row_key, old_version, new_version FROM renumber_versions('checked_late', '{doc}', 'no', '{id}', p_dry_run => false);
+INSERT INTO checked_late VALUES (5, 'a', 'nothing', 5);
+ROLLBACK;
+UPDATE checked_late SET no = no;
+SELECT id, doc, no FROM checked_late ORDER BY id;
+
 SET client_min_messages = warning;
 DROP SCHEMA mine CASCADE;
 DROP OWNED BY renumbering_owner;
