@@ -138,12 +138,20 @@ fn free_window(db: &Db, counted: &Counted, backup: &Backup, to: &str, size: i64)
     })
 }
 
-/// Whether an index or a constraint may forbid that two rows have the same number.
+/// Whether an index or a constraint may forbid that two rows have the same number, or the same of what is computed from it.
 fn has_unique_number(db: &Db, counted: &Counted) -> bool {
     static UNIQUE: Statement = Statement::new(
         "WITH tree AS (SELECT :table::oid AS oid UNION SELECT relid FROM pg_partition_tree(:table::oid::regclass))
          SELECT FROM tree
-           JOIN pg_attribute a ON a.attrelid = tree.oid AND a.attname = :name::name
+           JOIN pg_attribute v ON v.attrelid = tree.oid AND v.attname = :name::name
+           JOIN pg_attribute a ON a.attrelid = tree.oid AND a.attnum > 0
+                              AND (a.attnum = v.attnum OR a.attgenerated <> '' AND EXISTS (
+                                       SELECT FROM pg_depend d
+                                        WHERE d.classid = 'pg_attrdef'::regclass
+                                          AND d.objid = (SELECT f.oid FROM pg_attrdef f
+                                                          WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum)
+                                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = tree.oid
+                                          AND d.refobjsubid = v.attnum))
            JOIN pg_index i ON i.indrelid = tree.oid AND (i.indisunique OR i.indisexclusion)
           WHERE a.attnum = ANY (i.indkey::int2[])
              OR EXISTS (SELECT FROM pg_depend d

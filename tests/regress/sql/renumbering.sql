@@ -388,6 +388,19 @@ ROLLBACK;
 UPDATE checked_late SET no = no;
 SELECT id, doc, no FROM checked_late ORDER BY id;
 
+-- A unique index on what is computed from the number is not in the way either.
+CREATE TABLE labeled (
+    id    integer PRIMARY KEY,
+    doc   text,
+    no    integer,
+    label text GENERATED ALWAYS AS ('v' || no::text) STORED,
+    UNIQUE (doc, label)
+);
+INSERT INTO labeled VALUES (1, 'a', 2), (2, 'a', 1), (3, 'a', 3);
+SELECT row_key, old_version, new_version FROM renumber_versions('labeled', '{doc}', 'no', '{id}', p_dry_run => false);
+SELECT row_key, old_version, new_version, restored FROM undo_renumber(pg_temp.backup_of('labeled'));
+SELECT * FROM labeled ORDER BY id;
+
 SET client_min_messages = warning;
 DROP SCHEMA mine CASCADE;
 DROP OWNED BY renumbering_owner;
