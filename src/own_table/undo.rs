@@ -92,6 +92,7 @@ impl Undoing {
             &[GONE.into(), RENUMBERED.into(), MOVED.into()],
         );
         self.keep_flags(db)?;
+        self.keep_what_was_null(db)?;
         self.keep_what_is_taken(db)
     }
 
@@ -124,6 +125,32 @@ impl Undoing {
             ),
             &[FLAG.into()],
         );
+        Ok(())
+    }
+
+    /// Where a column cannot be NULL any more and was, all rows of the parent are left alone.
+    fn keep_what_was_null(&self, db: &Db) -> Result<(), Error> {
+        let (own, backup) = (self.own(), &self.backup.name);
+        let Counted { parents, version, current, .. } = &self.counted;
+        let was_null = [
+            (Some(version), &own.old_version, own.is_renumbered("b")),
+            (current.as_ref(), &own.old_current, own.is_flagged_anew("b")),
+        ];
+        for (column, was, is_written) in was_null {
+            let Some(column) = column.filter(|column| column.is_not_null) else { continue };
+            let sql = format!(
+                "UPDATE {backup} AS o SET {} = $1
+                   FROM (SELECT DISTINCT {} FROM {backup} AS b WHERE {} AND {is_written} AND b.{was} IS NULL) AS k
+                  WHERE {} AND {}",
+                own.reason,
+                parents_of(&self.counted, "b"),
+                own.is_to_change("b"),
+                own.is_to_change("o"),
+                same(db, parents, "k", "o")?,
+            );
+            let why = format!("column {} was NULL in a row of its parent, and must not be any more", column.quoted);
+            db.dynamic(&sql, &[why.as_str().into()]);
+        }
         Ok(())
     }
 

@@ -401,6 +401,20 @@ SELECT row_key, old_version, new_version FROM renumber_versions('labeled', '{doc
 SELECT row_key, old_version, new_version, restored FROM undo_renumber(pg_temp.backup_of('labeled'));
 SELECT * FROM labeled ORDER BY id;
 
+-- Where a column must not be NULL any more and was, the rows of that parent are left alone.
+CREATE TABLE was_null (id integer PRIMARY KEY, doc text NOT NULL, no integer, "now" boolean);
+INSERT INTO was_null VALUES
+    (1, 'a', NULL, false), (2, 'a', 1, false), (3, 'b', 7, true), (4, 'c', 9, false), (5, 'c', 8, NULL);
+SELECT count(*) FROM renumber_versions('was_null', '{doc}', 'no', '{id}', 'now', p_dry_run => false);
+SELECT count(*) > 0 AS is_protected FROM enable_versioning('was_null', '{doc}', 'no', 'now');
+ALTER TABLE was_null ALTER "now" SET NOT NULL;
+SELECT * FROM undo_renumber(pg_temp.backup_of('was_null'));
+SELECT * FROM was_null ORDER BY id;
+SELECT count(*) > 0 AS is_unprotected FROM disable_versioning('was_null');
+ALTER TABLE was_null ALTER no DROP NOT NULL, ALTER "now" DROP NOT NULL;
+SELECT row_key, new_version, restored, reason FROM undo_renumber(pg_temp.backup_of('was_null'));
+SELECT * FROM was_null ORDER BY id;
+
 SET client_min_messages = warning;
 DROP SCHEMA mine CASCADE;
 DROP OWNED BY renumbering_owner;
