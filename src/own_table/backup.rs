@@ -163,7 +163,12 @@ impl Description {
 
     /// Reads a COMMENT; `None` if it is not that of a backup.
     fn parse(comment: &str) -> Option<Description> {
-        serde_json::from_str(comment.lines().next_back()?).ok()
+        let description: Description = serde_json::from_str(comment.lines().next_back()?).ok()?;
+        // Anybody may have written it.
+        let is_name = |name: &String| !name.is_empty() && !name.contains('\0');
+        let is_fit = !description.parent_columns.is_empty()
+            && [&description.schema, &description.table].into_iter().all(is_name);
+        is_fit.then_some(description)
     }
 }
 
@@ -312,7 +317,16 @@ mod tests {
         };
         let comment = format!("The rows.\n{}", serde_json::to_string(&description).unwrap());
         assert_eq!(Description::parse(&comment), Some(description));
-        for comment in ["", "The rows.", "{}", "The rows.\n{\"schema\": 1}"] {
+        let forged = |schema: &str, parents: &str| {
+            format!(
+                r#"{{"schema": "{schema}", "table": "t", "primary_key": ["id"], "parent_columns": [{parents}],
+                     "version_column": "no", "current_column": null}}"#
+            )
+            .replace('\n', "")
+        };
+        assert!(Description::parse(&forged("s", "\"doc\"")).is_some());
+        let [no_name, no_parents] = [forged("a\\u0000b", "\"doc\""), forged("s", "")];
+        for comment in ["", "The rows.", "{}", "The rows.\n{\"schema\": 1}", &no_name, &no_parents] {
             assert_eq!(Description::parse(comment), None);
         }
     }

@@ -415,6 +415,15 @@ ALTER TABLE was_null ALTER no DROP NOT NULL, ALTER "now" DROP NOT NULL;
 SELECT row_key, new_version, restored, reason FROM undo_renumber(pg_temp.backup_of('was_null'));
 SELECT * FROM was_null ORDER BY id;
 
+-- Anybody can write a comment that is none of a backup.
+CREATE TABLE forged (id integer PRIMARY KEY);
+COMMENT ON TABLE forged IS
+    '{"schema": "a\u0000b", "table": "t", "primary_key": ["id"], "parent_columns": ["doc"], "version_column": "no", "current_column": null}';
+SELECT code, message FROM pg_temp.error_of($$SELECT FROM undo_renumber('forged')$$);
+COMMENT ON TABLE forged IS
+    '{"schema": "mine", "table": "target", "primary_key": ["doc", "id"], "parent_columns": [], "version_column": "number", "current_column": null}';
+SELECT code, message FROM pg_temp.error_of($$SELECT FROM undo_renumber('forged')$$);
+
 SET client_min_messages = warning;
 DROP SCHEMA mine CASCADE;
 DROP OWNED BY renumbering_owner;
