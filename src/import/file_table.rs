@@ -70,15 +70,11 @@ fn query(db: &Db, source: &Source) -> Result<String, Error> {
         source.from()
     );
     let of_file = "OVER (PARTITION BY project, path)";
-    if source.column(&IS_CURRENT)?.is_none() {
-        return Ok(format!(
-            "SELECT *, NULL::bigint AS current_place, NULL::text AS current_id, min(at) {of_file} AS earliest
-               FROM ({ranked}) r ORDER BY project, path, place"
-        ));
-    }
     Ok(format!(
-        "SELECT *, max(CASE WHEN place = current_place THEN source_id END) {of_file} AS current_id
+        "SELECT *, max(CASE WHEN place = current_place THEN source_id END) {of_file} AS current_id,
+                max(CASE WHEN place = last_place THEN source_id END) {of_file} AS last_id
            FROM (SELECT *, max(place) FILTER (WHERE is_current) {of_file} AS current_place,
+                        max(place) FILTER (WHERE content IS NOT NULL OR is_deleted) {of_file} AS last_place,
                         min(at) {of_file} AS earliest
                    FROM ({ranked}) r) s
           ORDER BY project, path, place IS NOT DISTINCT FROM current_place, place"

@@ -143,6 +143,7 @@ impl<'d> Import<'d> {
         project: &Project<'d>,
         path: Option<String>,
         current: Option<&str>,
+        last: Option<&str>,
     ) -> Result<File<'d>, Error> {
         let mut file = File {
             path,
@@ -161,7 +162,7 @@ impl<'d> Import<'d> {
             (_, None) => Some("it has no path".to_owned()),
             (Ok(id), Some(path)) => match path::check(path) {
                 Err(problem) => Some(format!("its path is not valid: {problem}")),
-                Ok(()) => match self.head(project, *id, path, current)? {
+                Ok(()) => match self.head(project, *id, path, current, last)? {
                     Ok(head) => {
                         if let Some((head, at)) = head {
                             file.last = Some(Last { version: head.version, at, hash: head.hash });
@@ -177,7 +178,8 @@ impl<'d> Import<'d> {
         Ok(file)
     }
 
-    /// The head to add versions to, and its time; `None` for a new file. Otherwise what is in the way.
+    /// The head to add versions to, and its time; `None` for a new file. Otherwise what is in the way. `current` is the row
+    /// that is marked as current, and `last` the one whose number is the highest.
     #[allow(clippy::type_complexity)]
     fn head(
         &self,
@@ -185,6 +187,7 @@ impl<'d> Import<'d> {
         id: Uuid,
         path: &str,
         current: Option<&str>,
+        last: Option<&str>,
     ) -> Result<Result<Option<(file::Head, Timestamp)>, &'static str>, Error> {
         static OWN: Lookup = Lookup::new(
             c"imported_files",
@@ -220,6 +223,11 @@ impl<'d> Import<'d> {
         {
             return Ok(Err("the file's current row was imported before, and would not be current any more"));
         }
+        if let (None, Some(last)) = (current, last)
+            && self.is_mapped(id, last)?
+        {
+            return Ok(Err("the file's last row was imported before, and would not be the last any more"));
+        }
         Ok(Ok(Some((head, row.value("updated_at")))))
     }
 
@@ -233,8 +241,8 @@ impl<'d> Import<'d> {
         let State { report, project: Some(project), .. } = state else { return Err(Error::Internal) };
         if project.file.as_ref().is_none_or(|file| file.path != path) {
             self.end_file(report, project)?;
-            let current: Option<String> = row.get("current_id");
-            project.file = Some(self.begin_file(project, path, current.as_deref())?);
+            let [current, last] = ["current_id", "last_id"].map(|id| row.get::<String>(id));
+            project.file = Some(self.begin_file(project, path, current.as_deref(), last.as_deref())?);
         }
         report.totals.read += 1;
         let source_id: String = row.value("source_id");

@@ -297,6 +297,19 @@ SELECT e.* FROM (VALUES
     ($$SELECT import_project_versions('legacy.bare')$$)
 ) s (sql), pg_temp.error_of(s.sql) e;
 
+-- What was skipped and is put right later does not come after what has been imported since, unless it is to be current.
+CREATE TABLE legacy.fixed (id integer PRIMARY KEY, project_id uuid, path text, content text, version integer, created_at timestamptz);
+INSERT INTO legacy.fixed VALUES
+    (1, :'third', 'fixed', 'one', 1, '2024-01-01'), (2, :'third', 'fixed', NULL, 2, '2024-01-02'),
+    (3, :'third', 'fixed', 'three', 3, '2024-01-03');
+SELECT * FROM pg_temp.of_files('legacy.fixed', '{}', false) WHERE project IS NOT NULL;
+UPDATE legacy.fixed SET content = 'two' WHERE id = 2;
+SELECT * FROM pg_temp.of_files('legacy.fixed', '{}', false) WHERE project IS NOT NULL;
+INSERT INTO legacy.fixed VALUES (4, :'third', 'fixed', 'four', 4, '2024-01-04'), (5, :'third', 'fixed', NULL, 5, '2024-01-05');
+SELECT * FROM pg_temp.of_files('legacy.fixed', '{}', false) WHERE project IS NOT NULL;
+SELECT version, content, created_at, is_current_version FROM project_files
+ WHERE project_id = :'third' AND file_path = 'fixed' ORDER BY version;
+
 -- The map goes with the project.
 SELECT count(delete_project(id)) FROM unnest(ARRAY[:'project', :'other', :'third']::uuid[]) id;
 SELECT (SELECT count(*) FROM imported_files) + (SELECT count(*) FROM imported_versions) AS rows;
