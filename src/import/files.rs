@@ -51,6 +51,8 @@ struct Project<'d> {
     exclusive: Option<Exclusive<'d>>,
     /// Whether it exists.
     is_there: bool,
+    /// Whether rows of this table were imported before, whatever is left of what they became.
+    is_mapped: bool,
     /// The files that were imported from this table before, by path.
     imported: HashMap<String, Uuid>,
     /// Versions that were written and read back.
@@ -112,6 +114,13 @@ impl<'d> Import<'d> {
         Ok(self.importer.db.look_up(&MAPPED, &key)?.is_some())
     }
 
+    /// Whether this table has brought something to a project.
+    fn has_map(&self, project: Uuid) -> bool {
+        static MAPPED: Statement =
+            Statement::new("SELECT FROM {s}.imported_files WHERE project_id = :project AND source = :source LIMIT 1");
+        !self.importer.db.read(&MAPPED, &args! { project, source: self.source.as_str() }).is_empty()
+    }
+
     /// The files of a project that this table has brought, by path.
     fn imported(&self, project: Uuid) -> HashMap<String, Uuid> {
         static FILES: Statement = Statement::new(
@@ -133,8 +142,9 @@ impl<'d> Import<'d> {
             named.open(&self.importer, owner, &state.report, place(None, None))?;
         let _now = FreshSnapshot::take();
         let imported = fate.as_ref().map(|project| self.imported(*project)).unwrap_or_default();
+        let is_mapped = fate.as_ref().is_ok_and(|project| self.has_map(*project));
         let (mapped, file) = (Vec::new(), None);
-        Ok(Project { key, fate, exclusive, is_there, imported, verified: 0, mapped, map_rows: 0, file })
+        Ok(Project { key, fate, exclusive, is_there, is_mapped, imported, verified: 0, mapped, map_rows: 0, file })
     }
 
     /// Begins with a file: finds out whether versions can be added to it.
@@ -247,7 +257,7 @@ impl<'d> Import<'d> {
         report.totals.read += 1;
         let source_id: String = row.value("source_id");
         let Some(file) = &mut project.file else { return Err(Error::Internal) };
-        if let (Ok(id), false) = (&project.fate, project.imported.is_empty()) {
+        if let (Ok(id), true) = (&project.fate, project.is_mapped) {
             let _now = FreshSnapshot::take();
             if self.is_mapped(*id, &source_id)? {
                 report.totals.unchanged += 1;

@@ -310,6 +310,15 @@ SELECT * FROM pg_temp.of_files('legacy.fixed', '{}', false) WHERE project IS NOT
 SELECT version, content, created_at, is_current_version FROM project_files
  WHERE project_id = :'third' AND file_path = 'fixed' ORDER BY version;
 
+-- What was imported is not imported again, whatever became of it.
+CREATE TABLE legacy.moved (id integer PRIMARY KEY, project_id uuid, path text, content text);
+INSERT INTO legacy.moved VALUES (1, :'third', 'from', 'one'), (2, :'third', 'from', 'two');
+SELECT * FROM pg_temp.of_files('legacy.moved', '{}', false) WHERE project IS NOT NULL;
+SELECT version FROM move_project_file(:'third', 'from', 'to');
+SELECT file_path, removed_versions FROM prune_project_history(:'third', 'to', 1, p_dry_run => false);
+SELECT * FROM pg_temp.of_files('legacy.moved', '{}', false) WHERE "rows" > 0;
+SELECT file_path, version FROM project_files WHERE project_id = :'third' AND file_path IN ('from', 'to');
+
 -- The map goes with the project.
 SELECT count(delete_project(id)) FROM unnest(ARRAY[:'project', :'other', :'third']::uuid[]) id;
 SELECT (SELECT count(*) FROM imported_files) + (SELECT count(*) FROM imported_versions) AS rows;
