@@ -45,13 +45,12 @@ fn query(db: &Db, source: &Source) -> Result<String, Error> {
     }
     let (id, by_id) = source.identity(db, &ID)?;
     // Sorted as it is: a number is not sorted as a text.
-    let by = |term: &Term| -> Result<String, Error> {
-        Ok(source.column(term)?.map_or(String::new(), |column| format!("{}, ", source.quoted(column))))
-    };
+    let by_version = source.column(&VERSION)?.map_or(String::new(), |column| format!("{}, ", source.quoted(column)));
+    let at = source.time(&CREATED_AT)?;
     let ranked = format!(
         "SELECT {} AS project, {} AS path, {id} AS source_id, {} AS content, {} AS file_type, {} AS version,
-                {} AS is_current, {} AS is_deleted, lower({}) AS hash, {} AS author, {} AS at,
-                row_number() OVER (PARTITION BY {}, {} ORDER BY {}{}{by_id}) AS place
+                {} AS is_current, {} AS is_deleted, lower({}) AS hash, {} AS author, {at} AS at,
+                row_number() OVER (PARTITION BY {}, {} ORDER BY {by_version}{at}, {by_id}) AS place
            FROM {}",
         projects::key(source)?,
         source.text(&FILE_PATH)?,
@@ -62,11 +61,8 @@ fn query(db: &Db, source: &Source) -> Result<String, Error> {
         source.flag(&IS_DELETED)?,
         source.hash(&CONTENT_HASH)?,
         source.text(&CREATED_BY)?,
-        source.time(&CREATED_AT)?,
         projects::key(source)?,
         source.text(&FILE_PATH)?,
-        by(&VERSION)?,
-        by(&CREATED_AT)?,
         source.from()
     );
     let of_file = "OVER (PARTITION BY project, path)";

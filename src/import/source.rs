@@ -137,9 +137,11 @@ impl Source {
         Ok(self.of_kind(term, Kind::Number)?.map_or("NULL::text".to_owned(), |column| as_text(&column)))
     }
 
+    /// SQL for a timestamp. The one before all others is none: first in order, it would be in the way of all of them.
     pub fn time(&self, term: &Term) -> Result<String, Error> {
         let time = self.of_kind(term, Kind::Time)?;
-        Ok(time.map_or("NULL::timestamptz".to_owned(), |column| format!("({column})::timestamptz")))
+        let sql = |column| format!("nullif(({column})::timestamptz, '-infinity')");
+        Ok(time.map_or("NULL::timestamptz".to_owned(), sql))
     }
 
     /// SQL for a boolean; false if there is none.

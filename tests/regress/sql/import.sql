@@ -319,6 +319,20 @@ SELECT file_path, removed_versions FROM prune_project_history(:'third', 'to', 1,
 SELECT * FROM pg_temp.of_files('legacy.moved', '{}', false) WHERE "rows" > 0;
 SELECT file_path, version FROM project_files WHERE project_id = :'third' AND file_path IN ('from', 'to');
 
+-- A time before all others is none, and the others keep theirs.
+CREATE TABLE legacy.ageless (id integer PRIMARY KEY, project_id uuid, path text, content text, created_at timestamptz);
+INSERT INTO legacy.ageless VALUES
+    (1, :'third', 'ageless', 'one', '2024-01-01'), (2, :'third', 'ageless', 'two', '-infinity'),
+    (3, :'third', 'ageless', 'three', '2024-01-03');
+SELECT * FROM pg_temp.of_files('legacy.ageless', '{}', false) WHERE project IS NOT NULL;
+SELECT version, content, created_at FROM project_files
+ WHERE project_id = :'third' AND file_path = 'ageless' ORDER BY version;
+CREATE TABLE legacy.ages (id integer PRIMARY KEY, project_id uuid, created_at timestamptz);
+INSERT INTO legacy.ages VALUES (1, :'other', '2024-01-01'), (2, :'other', '-infinity'), (3, :'other', '2024-01-03');
+SELECT source_id, detail FROM import_project_versions('legacy.ages', NULL, '{}', false) WHERE action = 'repaired';
+SELECT m.source_id, v.created_at FROM project_versions v JOIN imported_versions m USING (project_id, version_id)
+ WHERE project_id = :'other' AND source = 'legacy.ages' ORDER BY 1;
+
 -- The map goes with the project.
 SELECT count(delete_project(id)) FROM unnest(ARRAY[:'project', :'other', :'third']::uuid[]) id;
 SELECT (SELECT count(*) FROM imported_files) + (SELECT count(*) FROM imported_versions) AS rows;
