@@ -150,6 +150,14 @@ impl Source {
         Ok(flag.map_or("false".to_owned(), |column| format!("coalesce(({column})::boolean, false)")))
     }
 
+    /// SQL for a term as JSON. What is to be a text is one even if the column has numbers, such as ids.
+    pub fn json(&self, term: &Term, is_text: bool) -> Result<String, Error> {
+        let Some(column) = self.column(term)? else { return Ok("NULL::jsonb".to_owned()) };
+        let (quoted, category) = (self.quoted(column), self.categories.get(&column.number));
+        let is_number = category.is_some_and(|category| category == "N");
+        Ok(if is_text && is_number { format!("to_jsonb(({quoted})::text)") } else { format!("to_jsonb({quoted})") })
+    }
+
     /// SQL for the digits of a hash, which is a text or a bytea.
     pub fn hash(&self, term: &Term) -> Result<String, Error> {
         match self.column(term)? {

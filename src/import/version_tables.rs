@@ -78,6 +78,20 @@ const FACTS: [Term; 28] = {
     ]
 };
 
+/// Those of them that are not texts.
+const OTHER_FACTS: [&str; 10] = [
+    "prompt_metadata",
+    "needs_rebuild",
+    "artifact_size",
+    "output_size_bytes",
+    "build_duration_ms",
+    "install_duration_ms",
+    "deploy_duration_ms",
+    "ai_json",
+    "auto_classified",
+    "classification_confidence",
+];
+
 /// Everything that either table may have columns for, except what identifies a version.
 fn terms(version_id: Term) -> Vec<Term> {
     let named = [version_id, STATUS, SEMVER, CREATED_AT, UPDATED_AT, IS_PUBLISHED];
@@ -225,7 +239,9 @@ impl Tables {
         let mut facts = Vec::new();
         for term in &FACTS {
             if self.have(term)? {
-                facts.push(format!("'{}', {}", term.name, self.either(term, as_json)?));
+                let is_text = !OTHER_FACTS.contains(&term.name);
+                let value = self.either(term, |source, term| source.json(term, is_text))?;
+                facts.push(format!("'{}', {value}", term.name));
             }
         }
         Ok(facts.join(", "))
@@ -259,8 +275,4 @@ impl Tables {
             self.versions.from()
         )))
     }
-}
-
-fn as_json(source: &Source, term: &Term) -> Result<String, Error> {
-    Ok(source.column(term)?.map_or("NULL::jsonb".to_owned(), |column| format!("to_jsonb({})", source.quoted(column))))
 }

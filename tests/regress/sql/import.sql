@@ -333,6 +333,15 @@ SELECT source_id, detail FROM import_project_versions('legacy.ages', NULL, '{}',
 SELECT m.source_id, v.created_at FROM project_versions v JOIN imported_versions m USING (project_id, version_id)
  WHERE project_id = :'other' AND source = 'legacy.ages' ORDER BY 1;
 
+-- Ids and names may be numbers.
+CREATE TABLE legacy.numbered (id integer PRIMARY KEY, project_id uuid, created_at timestamptz, base_version_id integer, version_name integer);
+INSERT INTO legacy.numbered VALUES (1, :'other', '2024-03-01', NULL, 7), (2, :'other', '2024-03-02', 1, 8);
+SELECT source_id, detail FROM import_project_versions('legacy.numbered', NULL, '{}', false) WHERE action = 'repaired';
+SELECT m.source_id, v.version_name, b.source_id AS base
+  FROM imported_versions m JOIN project_versions v USING (project_id, version_id)
+  LEFT JOIN imported_versions b ON b.project_id = v.project_id AND b.version_id = v.base_version_id
+ WHERE m.project_id = :'other' AND m.source = 'legacy.numbered' ORDER BY 1;
+
 -- The map goes with the project.
 SELECT count(delete_project(id)) FROM unnest(ARRAY[:'project', :'other', :'third']::uuid[]) id;
 SELECT (SELECT count(*) FROM imported_files) + (SELECT count(*) FROM imported_versions) AS rows;
