@@ -50,6 +50,8 @@ struct Project<'d> {
     snapshot: Option<Snapshot>,
     numbers: Numbers,
     last: Option<Timestamp>,
+    /// The version that the row before became, if that was imported before.
+    before: Option<String>,
     /// What the rows became, by id.
     ids: HashMap<String, String>,
     /// Those ids that are theirs.
@@ -118,6 +120,7 @@ impl<'d> Import<'d> {
             snapshot: None,
             numbers: Numbers::new(taken, given),
             last: None,
+            before: None,
             ids: HashMap::new(),
             used: HashSet::new(),
             orphans: Vec::new(),
@@ -149,6 +152,7 @@ impl<'d> Import<'d> {
             }
         };
         if let Some(known) = self.mapped(project, &source_id)? {
+            project.before = Some(known.clone());
             project.ids.insert(source_id, known);
             report.totals.unchanged += 1;
             return Ok(());
@@ -182,6 +186,9 @@ impl<'d> Import<'d> {
         row: &Row,
     ) -> Result<Result<(), &'static str>, Error> {
         let text = |name: &str| row.get::<String>(name);
+        if let Some(before) = project.before.take() {
+            project.last = project.last.max(version::created_at(self.importer.db, id, &before)?);
+        }
         let planned = legacy(row, source_id);
         let mut planned =
             match releases::plan(planned, self.known, &mut project.numbers, project.last, self.importer.now) {

@@ -154,3 +154,9 @@ pub fn is_taken(db: &Db, project: Uuid, version_id: &str) -> Result<bool, Error>
     Ok(state::look_up(db, project, version_id)?.is_some()
         || !db.read(&RESERVED, &args! { project, version_id }).is_empty())
 }
+
+/// When a version was created.
+pub fn created_at(db: &Db, project: Uuid, version_id: &str) -> Result<Option<Timestamp>, Error> {
+    let _now = FreshSnapshot::take();
+    Ok(state::look_up(db, project, version_id)?.map(|row| row.value("created_at")))
+}

@@ -17,7 +17,7 @@ mod semver;
 mod snapshot;
 mod state;
 
-pub use adopt::{Adopted, adopt, has_published, is_taken, numbers, set_parent, set_published};
+pub use adopt::{Adopted, adopt, created_at, has_published, is_taken, numbers, set_parent, set_published};
 pub use lifecycle::settle_current;
 pub use result::{BuildResult, parse as parse_result};
 pub use semver::{ChangeType, Number, is_prerelease};

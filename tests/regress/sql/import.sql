@@ -342,6 +342,16 @@ SELECT m.source_id, v.version_name, b.source_id AS base
   LEFT JOIN imported_versions b ON b.project_id = v.project_id AND b.version_id = v.base_version_id
  WHERE m.project_id = :'other' AND m.source = 'legacy.numbered' ORDER BY 1;
 
+-- New versions come after those that were imported before them, also at the same time.
+CREATE TABLE legacy.tied (id integer PRIMARY KEY, project_id uuid, created_at date);
+INSERT INTO legacy.tied SELECT n, :'other', '2024-04-01' FROM generate_series(1, 3) n;
+SELECT count(*) FROM import_project_versions('legacy.tied', NULL, '{}', false) WHERE action = 'imported' AND source_id IS NOT NULL;
+INSERT INTO legacy.tied SELECT n, :'other', '2024-04-01' FROM generate_series(4, 5) n;
+SELECT count(*) FROM import_project_versions('legacy.tied', NULL, '{}', false) WHERE action = 'imported' AND source_id IS NOT NULL;
+SELECT m.source_id, v.version_id = p.current_version_id AS is_current
+  FROM project_versions v JOIN imported_versions m USING (project_id, version_id) JOIN projects p ON p.id = v.project_id
+ WHERE v.project_id = :'other' AND m.source = 'legacy.tied' ORDER BY v.created_at, m.source_id;
+
 -- The map goes with the project.
 SELECT count(delete_project(id)) FROM unnest(ARRAY[:'project', :'other', :'third']::uuid[]) id;
 SELECT (SELECT count(*) FROM imported_files) + (SELECT count(*) FROM imported_versions) AS rows;
