@@ -157,6 +157,15 @@ impl<'c> RowTrigger<'c> {
         }
     }
 
+    /// The schema, quoted, of the table, or of the topmost partitioned table that it is a partition of.
+    pub fn schema(&self) -> String {
+        // SAFETY: the table exists, and the name is a string.
+        unsafe {
+            let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(self.root().into()));
+            super::quoted_identifier(&CStr::from_ptr(schema).to_string_lossy())
+        }
+    }
+
     /// Whether the table is a partition.
     pub fn is_partition(&self) -> bool {
         // SAFETY: the relation is open.

@@ -232,12 +232,19 @@ impl Drop for Pinned {
     }
 }
 
-/// Pins `search_path` while it exists: names are then found in `pg_catalog`, unless they are schema-qualified.
+/// Pins `search_path` while it exists.
 pub struct PinnedSearchPath(#[allow(dead_code)] Pinned);
 
 impl PinnedSearchPath {
+    /// Names are then found in `pg_catalog`, unless they are schema-qualified.
     pub fn begin() -> Self {
         PinnedSearchPath(Pinned::begin(c"search_path", c"pg_catalog, pg_temp"))
+    }
+
+    /// They are also found in a schema, whose name is quoted; in `pg_catalog` first.
+    pub fn begin_in(schema: &str) -> Self {
+        let path = CString::new(format!("pg_catalog, {schema}, pg_temp")).expect("names contain no NUL");
+        PinnedSearchPath(Pinned::begin(c"search_path", &path))
     }
 }
 

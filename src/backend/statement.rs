@@ -113,27 +113,28 @@ pub struct Db<'c> {
     /// Whether the tables are distributed over other servers, so that their rows can only be reached through
     /// statements.
     pub(super) is_distributed: Cell<bool>,
-    /// Whether statements are run with the caller's `search_path`.
-    keeps_search_path: bool,
+    /// The schema, quoted, in which users' code finds what it names without one.
+    user_schema: Option<String>,
     /// Tables locked at the start of the call: until it ends, their names keep referring to them.
     pub(super) locked: RefCell<Vec<(&'static CStr, Oid)>>,
 }
 
 /// An open SPI connection.
 struct Connection {
-    /// With which its statements are parsed, planned and run, unless with the caller's.
-    _search_path: Option<PinnedSearchPath>,
+    /// With which its statements are parsed, planned and run.
+    _search_path: PinnedSearchPath,
 }
 
 /// Runs `body` with access to the extension's tables.
 pub fn connect<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
-    body(&Db::new(call, false))
+    body(&Db::new(call, None))
 }
 
-/// Runs `body` with access to tables of users, whose triggers find what they name without a schema as they do for any other
-/// statement of the caller. So every name in the statements must have its schema, operators included.
-pub fn connect_for_user_code<R>(call: &Call, body: impl FnOnce(&Db) -> R) -> R {
-    body(&Db::new(call, true))
+/// Runs `body` with access to tables of users, whose triggers find what they name without a schema in this one, quoted: never
+/// in the caller's path, where the caller could have put anything. Every name in the statements themselves must have its
+/// schema, operators included.
+pub fn connect_for_user_code<R>(call: &Call, schema: String, body: impl FnOnce(&Db) -> R) -> R {
+    body(&Db::new(call, Some(schema)))
 }
 
 /// Restores the current memory context, because SPI leaves its own behind.
@@ -154,9 +155,9 @@ impl Drop for SameMemory {
 }
 
 impl<'c> Db<'c> {
-    fn new(call: &'c Call, keeps_search_path: bool) -> Self {
+    fn new(call: &'c Call, user_schema: Option<String>) -> Self {
         let (spi, is_distributed, locked) = (RefCell::new(None), Cell::new(false), RefCell::default());
-        Db { call, spi, is_distributed, keeps_search_path, locked }
+        Db { call, spi, is_distributed, user_schema, locked }
     }
 }
 
@@ -290,7 +291,8 @@ impl Db<'_> {
         if self.spi.borrow().is_none() {
             // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
             unsafe { pg_sys::SPI_connect() };
-            let search_path = (!self.keeps_search_path).then(PinnedSearchPath::begin);
+            let search_path =
+                self.user_schema.as_deref().map_or_else(PinnedSearchPath::begin, PinnedSearchPath::begin_in);
             *self.spi.borrow_mut() = Some(Connection { _search_path: search_path });
         }
         memory

@@ -47,7 +47,7 @@ fn settle_version(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
                 When::AfterUpdate => row.after_update(db),
                 _ => row.after_delete(db),
             };
-            as_table_owner(row.trigger.table_owner(), || connect_for_user_code(call, settle))?;
+            as_table_owner(row.trigger.table_owner(), || connect_for_user_code(call, row.trigger.schema(), settle))?;
             Ok(Answer::DONE)
         })
     })
@@ -170,7 +170,7 @@ impl<'t> ProtectedRow<'t> {
         self.refuse_later_triggers()?;
         let parent = self.parent(&parents);
         if !parent.is_locked() {
-            connect_for_user_code(call, |db| self.lock_referenced(db));
+            connect_for_user_code(call, self.trigger.schema(), |db| self.lock_referenced(db));
         }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
         as_table_owner(self.trigger.table_owner(), || {
@@ -441,7 +441,7 @@ impl<'t> ProtectedRow<'t> {
                 newest.unwrap_or_default()
             ),
             detail: None,
-            hint: "Give the column a larger type.",
+            hint: "Call disable_versioning, give the column a larger type, and call enable_versioning again.",
         })
     }
 

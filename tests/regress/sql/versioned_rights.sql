@@ -117,6 +117,26 @@ RESET ROLE;
 SELECT count(*) FROM enable_versioning('of_user', '{a}', 'version');
 SET ROLE regress_legacy_user;
 INSERT INTO of_user VALUES (1), (1) RETURNING version;
+-- What the triggers do to other rows calls users' triggers as the table's owner: with a path of the table's schema, not one
+-- in which whoever inserts has put something of their own.
+RESET ROLE;
+CREATE TABLE logged (doc int, version int, is_current boolean);
+CREATE TABLE log_of_updates (who text);
+CREATE FUNCTION log_update() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN INSERT INTO log_of_updates VALUES (current_user); RETURN NULL; END';
+CREATE TRIGGER logs AFTER UPDATE ON logged FOR EACH ROW EXECUTE FUNCTION log_update();
+SELECT count(*) > 0 AS enabled FROM enable_versioning('logged', '{doc}', 'version', 'is_current');
+GRANT SELECT, INSERT ON logged TO regress_legacy_user;
+SET ROLE regress_legacy_user;
+CREATE FUNCTION pg_temp.evil() RETURNS boolean LANGUAGE plpgsql
+    AS 'BEGIN RAISE ''as %'', current_user; END';
+CREATE TEMPORARY TABLE log_of_updates (who text CHECK (pg_temp.evil()));
+INSERT INTO logged VALUES (1), (1);
+SELECT version, is_current FROM logged ORDER BY version;
+DROP TABLE pg_temp.log_of_updates;
+DROP FUNCTION pg_temp.evil();
+RESET ROLE;
+SELECT count(*) AS updates, bool_and(who <> 'regress_legacy_user') AS not_as_the_user FROM log_of_updates;
 -- A function that others' triggers call badly
 RESET ROLE;
 CREATE TRIGGER bad BEFORE INSERT ON docs FOR EACH ROW EXECUTE FUNCTION versioned_internal.number_version();
