@@ -10,10 +10,10 @@ use super::file_table::{self, CREATED_AT};
 use super::history::{self, Known, Last, Legacy, Planned};
 use super::projects::{self, Importer, Named, Opened};
 use super::report::{Action, Report};
+use super::start::start;
 use crate::args;
 use crate::backend::{
     self, Answer, Bytes, Call, Db, FreshSnapshot, Lookup, Owner, Row, Statement, Timestamp, Use, Value, as_owner,
-    connect,
 };
 use crate::caller::Caller;
 use crate::content::{self, Hash};
@@ -539,16 +539,5 @@ fn import(call: &Call, caller: Caller, db: &Db, json: &str, is_dry_run: bool) ->
 /// See the COMMENT in `sql/import.sql`.
 #[pg_extern(sql = false)]
 fn import_project_files(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let is_dry_run: bool = input::required(call.argument(2), "p_dry_run")?;
-        if !is_dry_run {
-            call.refuse_read_only();
-        }
-        let caller = Caller::identify(call)?;
-        if !caller.privileged {
-            return Err(Error::NotPrivileged("import files"));
-        }
-        let json = input::required(call.jsonb_argument(1), "p_mapping")?;
-        connect(call, |db| import(call, caller, db, json.as_str().ok_or(Error::Internal)?, is_dry_run))
-    })
+    Call::answer(fcinfo, |call| start(call, 1, "import files", import))
 }

@@ -8,10 +8,11 @@ use pgrx::{Uuid, pg_sys};
 use super::projects::{self, Importer, Named, Opened};
 use super::releases::{self, Known, Legacy, Numbers, Planned};
 use super::report::{Action, Report};
+use super::start::start;
 use super::version_tables::{AMOUNTS, CREATED_AT, NUMBER, Tables};
 use crate::args;
 use crate::backend::{
-    self, Answer, Call, Db, FreshSnapshot, Lookup, Owner, Row, Statement, Timestamp, Use, Value, as_owner, connect,
+    self, Answer, Call, Db, FreshSnapshot, Lookup, Owner, Row, Statement, Timestamp, Use, Value, as_owner,
 };
 use crate::caller::Caller;
 use crate::error::Error;
@@ -442,16 +443,5 @@ fn import(call: &Call, caller: Caller, db: &Db, json: &str, is_dry_run: bool) ->
 /// See the COMMENT in `sql/import.sql`.
 #[pg_extern(sql = false)]
 fn import_project_versions(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
-    Call::answer(fcinfo, |call| {
-        let is_dry_run: bool = input::required(call.argument(3), "p_dry_run")?;
-        if !is_dry_run {
-            call.refuse_read_only();
-        }
-        let caller = Caller::identify(call)?;
-        if !caller.privileged {
-            return Err(Error::NotPrivileged("import versions"));
-        }
-        let json = input::required(call.jsonb_argument(2), "p_mapping")?;
-        connect(call, |db| import(call, caller, db, json.as_str().ok_or(Error::Internal)?, is_dry_run))
-    })
+    Call::answer(fcinfo, |call| start(call, 2, "import versions", import))
 }
