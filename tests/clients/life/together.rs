@@ -18,7 +18,11 @@ use crate::support::{Database, Random, Session};
 
 const PATHS: [&str; 8] = ["a", "b", "c/d", "c/e", "f", "g", "h i", "j/k/l"];
 const VERSION_FILES: &str = "SELECT file_path, version, content FROM versioned.get_project_version_files($1, $2)";
-const HISTORY: &str = "SELECT * FROM versioned.get_project_version_history($1, $2, 0, true, 'all', true, $3)";
+const HISTORY: &str = "
+    SELECT h.*, v.pruned_at IS NOT NULL AS is_pruned
+      FROM versioned.get_project_version_history($1, $2, 0, true, 'all', true, $3) WITH ORDINALITY AS h
+      JOIN versioned.project_versions v ON v.project_id = $1 AND v.version_id = h.version_id
+     ORDER BY h.ordinality";
 
 /// Of each worker.
 const STEPS: usize = 600;
@@ -264,9 +268,10 @@ fn watch(session: &mut Session, project: Uuid) {
     assert!(rows.iter().all(|row| row.get::<_, i64>("total_count") == rows.len() as i64));
     assert!(rows.iter().filter(|row| is(row, "is_published")).count() <= 1);
     assert!(!rows.iter().any(|row| is(row, "is_published") && is_deleted(row)));
-    let newest = rows.iter().position(|row| !is_deleted(row));
+    // One that was brought back after its files had been pruned is never current again.
+    let newest = rows.iter().position(|row| !is_deleted(row) && !is(row, "is_pruned"));
     let current: Vec<usize> = (0..rows.len()).filter(|&n| is(&rows[n], "is_current")).collect();
-    assert_eq!(current, Vec::from_iter(newest), "the newest that is not deleted is current");
+    assert_eq!(current, Vec::from_iter(newest), "the newest that is neither deleted nor pruned is current");
     let times: Vec<std::time::SystemTime> = rows.iter().map(|row| row.get("created_at")).collect();
     assert!(times.is_sorted_by(|newer, older| newer > older));
     let numbers: BTreeSet<Number> = rows.iter().map(number).collect();
