@@ -169,15 +169,6 @@ fn prepare(sql: &str, types: &[Oid]) -> pg_sys::SPIPlanPtr {
     }
 }
 
-/// Whether the values of a type can be ordered and grouped.
-pub fn has_order(type_oid: Oid) -> bool {
-    // SAFETY: the type exists, and its cached entry lives as long as the session.
-    unsafe {
-        let entry = guard::lookup_type_cache(type_oid, (pg_sys::TYPECACHE_LT_OPR | pg_sys::TYPECACHE_EQ_OPR) as c_int);
-        (*entry).lt_opr != Oid::INVALID && (*entry).eq_opr != Oid::INVALID
-    }
-}
-
 /// A name as an identifier of SQL.
 pub fn quoted_identifier(name: &str) -> String {
     let name = CString::new(name).expect("names contain no NUL");

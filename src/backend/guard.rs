@@ -190,9 +190,6 @@ mod functions {
             function: *mut pg_sys::FmgrInfo, collation: pg_sys::Oid, a: pg_sys::Datum, b: pg_sys::Datum
         ) -> pg_sys::Datum;
 
-        /// utils/typcache.h
-        fn lookup_type_cache(type_id: pg_sys::Oid, flags: c_int) -> *mut pg_sys::TypeCacheEntry;
-
         /// executor/spi.h
         fn SPI_prepare_cursor(
             source: *const c_char, count: c_int, types: *mut pg_sys::Oid, options: c_int

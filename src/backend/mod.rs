@@ -32,7 +32,7 @@ pub mod zstd;
 
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
-pub use dynamic::{dynamic_into_result, has_order, quoted_identifier, quoted_literal};
+pub use dynamic::{dynamic_into_result, quoted_identifier, quoted_literal};
 pub use lock::{Lock, ReturnableLock, advisory_lock, advisory_try_lock, advisory_unlock, holds_advisory_lock};
 pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use relation::{equality_operator, has_pending_triggers};

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use super::equality::equality;
 use super::indexes::{Index, indexes, superfluous};
 use super::numbering::{Config, OnExplicit};
-use super::table::{Column, Counted, Table, list, refuse_unfit_transaction, repair};
+use super::table::{Column, Counted, Table, array_of_names, list, refuse_unfit_transaction, repair};
 use super::trigger::later_trigger;
 use crate::args;
 use crate::backend::{Answer, Call, Db, ResultSet, Statement, Value, connect, past_forced_policies, quoted_literal};
@@ -223,7 +223,7 @@ fn check_rows(call: &Call, db: &Db, counted: &Counted) -> Result<(), Error> {
     )) {
         return refuse("has rows without a parent", example, None);
     }
-    let repair = repair(call, counted, &format!("ARRAY[{}]", quoted_literal(&counted.version.name)));
+    let repair = repair(call, counted, &array_of_names(std::slice::from_ref(&counted.version)));
     if let Some(example) = first(format!(
         "SELECT to_jsonb(t)::text AS example
            FROM (SELECT {parents}, {version} FROM {table} WHERE {version} IS NULL OR {version} < 1 LIMIT 1) t"
@@ -275,12 +275,8 @@ fn index_steps(counted: &Counted, indexes: &[Index]) -> Result<Vec<Step>, Error>
     let key: Vec<i16> = parents.iter().copied().chain([counted.version.number]).collect();
     let mut steps = Vec::new();
     for (index, _) in superfluous(indexes).into_iter().filter(|(index, _)| index.is_unique_on(&key)) {
-        steps.push(match &index.constraint {
-            Some(name) => {
-                Step { action: "drop constraint", statement: format!("ALTER TABLE {table} DROP CONSTRAINT {name}") }
-            }
-            None => Step { action: "drop index", statement: format!("DROP INDEX {}", index.name) },
-        });
+        let action = if index.constraint.is_some() { "drop constraint" } else { "drop index" };
+        steps.push(Step { action, statement: index.drop_from(table) });
     }
     let columns = format!("{}, {}", counted.parent_list(), counted.version.quoted);
     if !indexes.iter().any(|index| index.is_unique_on(&key)) {

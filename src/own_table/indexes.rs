@@ -83,6 +83,14 @@ impl Index {
             && !self.is_unique_flag(parents, flag)
     }
 
+    /// The statement that drops it, from the table of this name.
+    pub fn drop_from(&self, table: &str) -> String {
+        match &self.constraint {
+            Some(name) => format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
+            None => format!("DROP INDEX {}", self.name),
+        }
+    }
+
     /// The statement that creates it again, unique or not.
     pub fn create(&self, unique: bool) -> String {
         let kind = |unique| if unique { "CREATE UNIQUE INDEX" } else { "CREATE INDEX" };

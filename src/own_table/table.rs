@@ -5,6 +5,7 @@ use pgrx::pg_sys::Oid;
 use crate::args;
 use crate::backend::{self, Call, Db, RoleId, Row, Statement, Value, quoted_identifier};
 use crate::error::Error;
+use crate::input;
 
 /// Bytes of a name in Postgres, including the end (NAMEDATALEN).
 const LONGEST_NAME: usize = 64;
@@ -47,7 +48,7 @@ pub struct Column {
 impl Table {
     /// The table that an argument names. 22023 if it is NULL, or not a table of the user; 42501 if the caller does not own it.
     pub fn owned(call: &Call, db: &Db, index: usize, argument: &str) -> Result<Table, Error> {
-        let oid: Oid = call.argument(index).ok_or_else(|| null(argument))?;
+        let oid: Oid = input::required(call.argument(index), argument)?;
         Self::owned_oid(db, oid, argument)
     }
 
@@ -60,7 +61,7 @@ impl Table {
 
     /// The table that an argument names, which the caller need not own. 22023 if it is not a table of a user.
     pub fn named(call: &Call, db: &Db, index: usize, argument: &str) -> Result<Table, Error> {
-        let oid: Oid = call.argument(index).ok_or_else(|| null(argument))?;
+        let oid: Oid = input::required(call.argument(index), argument)?;
         Self::read(db, oid, argument).map(|(table, _)| table)
     }
 
@@ -179,9 +180,9 @@ impl Counted {
         if parents.is_empty() {
             return Err(Error::Invalid("p_parent_columns must name at least one column".to_owned()));
         }
-        let version: String = call.argument(2).ok_or_else(|| null("p_version_column"))?;
+        let version: String = input::required(call.argument(2), "p_version_column")?;
         let version = table.column(&version, "p_version_column")?.clone();
-        if !is_integer(&version) {
+        if !is_integer(version.type_oid) {
             let (name, is) = (&version.name, &version.type_name);
             return Err(Error::Invalid(format!(
                 "p_version_column: column \"{name}\" is of type {is}, not smallint, integer or bigint"
@@ -201,6 +202,12 @@ impl Counted {
         Ok(Counted { table, parents, version, current })
     }
 
+    /// The argument `p_current_column` of a call, after others.
+    pub fn current_argument(&self) -> String {
+        let current = self.current.as_ref().map(|current| backend::quoted_literal(&current.name));
+        current.map(|name| format!(", p_current_column => {name}")).unwrap_or_default()
+    }
+
     /// The parents' columns as a list for SQL.
     pub fn parent_list(&self) -> String {
         list(&self.parents)
@@ -212,10 +219,16 @@ pub fn list<'c>(columns: impl IntoIterator<Item = &'c Column>) -> String {
     columns.into_iter().map(|column| column.quoted.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// The names of columns as an argument of a call.
+pub fn array_of_names(columns: &[Column]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| backend::quoted_literal(&column.name)).collect();
+    format!("ARRAY[{}]", names.join(", "))
+}
+
 /// The columns named by a `text[]` argument. 22023 if it is or contains NULL, names a column twice, or one that does not
 /// exist.
 pub fn column_list(call: &Call, table: &Table, index: usize, argument: &str) -> Result<Vec<Column>, Error> {
-    let names: Vec<Option<String>> = call.argument(index).ok_or_else(|| null(argument))?;
+    let names: Vec<Option<String>> = input::required(call.argument(index), argument)?;
     let mut columns: Vec<Column> = Vec::with_capacity(names.len());
     for name in names {
         let name = name.ok_or_else(|| Error::Invalid(format!("{argument} must not contain null")))?;
@@ -228,9 +241,10 @@ pub fn column_list(call: &Call, table: &Table, index: usize, argument: &str) -> 
     Ok(columns)
 }
 
-fn is_integer(column: &Column) -> bool {
+/// Whether versions can be counted in a type.
+pub fn is_integer(of_type: Oid) -> bool {
     use pgrx::pg_sys::{INT2OID, INT4OID, INT8OID};
-    [INT2OID, INT4OID, INT8OID].contains(&column.type_oid)
+    [INT2OID, INT4OID, INT8OID].contains(&of_type)
 }
 
 /// 25006 and 25001 where a table's newest rows cannot be locked and seen.
@@ -239,27 +253,15 @@ pub fn refuse_unfit_transaction(call: &Call, function: &'static str) -> Result<(
     if backend::fixed_snapshot() { Err(Error::FixedSnapshot(function)) } else { Ok(()) }
 }
 
-/// 22023 for an argument that is NULL.
-pub fn null(argument: &str) -> Error {
-    Error::Invalid(format!("{argument} must not be null"))
-}
-
 /// The call that repairs a table, ready to be run.
 pub fn repair(call: &Call, counted: &Counted, order: &str) -> String {
     let literal = backend::quoted_literal;
-    let names = |columns: &[Column]| {
-        let names: Vec<_> = columns.iter().map(|column| literal(&column.name)).collect();
-        format!("ARRAY[{}]", names.join(", "))
-    };
-    let current = match &counted.current {
-        Some(current) => format!(", p_current_column => {}", literal(&current.name)),
-        None => String::new(),
-    };
+    let current = counted.current_argument();
     format!(
         "SELECT * FROM {}.renumber_versions({}, {}, {}, {order}{current}, p_dry_run => false)",
         call.schema(),
         literal(&counted.table.name),
-        names(&counted.parents),
+        array_of_names(&counted.parents),
         literal(&counted.version.name),
     )
 }

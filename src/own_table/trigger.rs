@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use pgrx::prelude::*;
 
 use super::numbering::{Config, Gap, number, takes_flag};
+use super::table::is_integer;
 use crate::backend::{
     self, Among, Answer, Call, Db, FreshSnapshot, From, LatestSnapshot, LockFor, RowLock, RowTrigger, Value,
     VersionIndex, VersionRow, When, as_table_owner, attempt, connect_for_user_code, within_foreign_key,
@@ -135,10 +136,6 @@ impl Columns {
     }
 }
 
-fn is_integer(of_type: pg_sys::Oid) -> bool {
-    [pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID].contains(&of_type)
-}
-
 /// A row that a trigger is called for.
 struct ProtectedRow<'t> {
     trigger: &'t RowTrigger<'t>,
@@ -170,11 +167,11 @@ impl<'t> ProtectedRow<'t> {
         self.refuse_later_triggers()?;
         let parent = self.parent(&parents);
         if !parent.is_locked() {
-            connect_for_user_code(call, self.trigger.schema(), |db| self.lock_referenced(db));
+            self.lock_referenced(call);
         }
         let flag = current.map(|current| (current, self.trigger.new_column(current).as_bool()));
         as_table_owner(self.trigger.table_owner(), || {
-            let [newest, holder] = self.locked(&parents, |versions| {
+            let [newest, holder] = self.locked(&parent, &parents, |versions| {
                 let newest = versions.first(From::Newest, Among::All);
                 let taken = flag.filter(|(_, given)| takes_flag(*given, newest.is_none()));
                 let current = taken.and_then(|(flag, _)| versions.newest_that(Among::All, |row| is_flagged(row, flag)));
@@ -232,7 +229,9 @@ impl<'t> ProtectedRow<'t> {
             current.filter(|&flag| is_true(self.trigger.new_column(flag)) && !is_true(self.trigger.old_column(flag)))
         {
             as_table_owner(self.trigger.table_owner(), || {
-                self.locked(&parents, |versions| [None, versions.newest_that(Among::All, |row| is_flagged(row, flag))])
+                self.locked(&self.parent(&parents), &parents, |versions| {
+                    [None, versions.newest_that(Among::All, |row| is_flagged(row, flag))]
+                })
             })?;
         }
         Ok(self.trigger.same_row())
@@ -279,7 +278,7 @@ impl<'t> ProtectedRow<'t> {
             self.relink(db, &parents, version, link, id)?;
         }
         if let Some(flag) = self.columns.current.filter(|&flag| self.trigger.old_column(flag).as_bool() == Some(true)) {
-            let [current, newest] = self.locked(&parents, |versions| {
+            let [current, newest] = self.locked(&self.parent(&parents), &parents, |versions| {
                 let current = versions.newest_that(Among::All, |row| is_flagged(row, flag));
                 let newest = if current.is_none() { versions.first(From::Newest, Among::All) } else { None };
                 [current, newest]
@@ -305,7 +304,7 @@ impl<'t> ProtectedRow<'t> {
             // By a row of the same statement, which was linked when it came.
             return Ok(());
         }
-        let [before, next] = self.locked(parents, |versions| {
+        let [before, next] = self.locked(&self.parent(parents), parents, |versions| {
             [versions.first(From::Newest, Among::Below(version)), versions.first(From::Oldest, Among::Above(version))]
         })?;
         let number = |row: &Option<VersionRow>| row.as_ref().and_then(|row| self.number(row));
@@ -348,10 +347,10 @@ impl<'t> ProtectedRow<'t> {
     /// is free.
     fn locked(
         &self,
+        parent: &Parent,
         parents: &[(i32, Value<'t>)],
         find: impl Fn(&VersionIndex<'t>) -> Found<'t>,
     ) -> Result<Found<'t>, Error> {
-        let parent = self.parent(parents);
         // Without flag and link, no row is waited for.
         let waits_for_rows = self.columns.current.is_some() || self.columns.previous.is_some();
         loop {
@@ -402,10 +401,16 @@ impl<'t> ProtectedRow<'t> {
 
     /// Locks the rows that the foreign keys of the new row will lock, before the parent's lock is taken: whoever holds such
     /// a row may be about to insert below the same parent.
-    fn lock_referenced(&self, db: &Db) {
-        for row in self.trigger.referenced(self.columns.previous.map(|(link, _)| link)) {
-            as_table_owner(row.owner, || db.dynamic_kept(row.lock, &row.key));
+    fn lock_referenced(&self, call: &Call) {
+        let referenced = self.trigger.referenced(self.columns.previous.map(|(link, _)| link));
+        if referenced.is_empty() {
+            return;
         }
+        connect_for_user_code(call, self.trigger.schema(), |db| {
+            for row in referenced {
+                as_table_owner(row.owner, || db.dynamic_kept(row.lock, &row.key));
+            }
+        });
     }
 
     fn numbers(&self, found: &Found) -> [Option<i64>; 2] {

@@ -15,7 +15,7 @@ use crate::caller::Role;
 use crate::error::Error;
 use crate::exclusive::Exclusive;
 use crate::input;
-use crate::{args, build_result_columns, versions_of_project};
+use crate::{args, build_result_columns, build_result_names, build_result_values, versions_of_project};
 
 /// The number after the highest one that the project has ever used: every number ever given is still in the table or below
 /// one that is.
@@ -70,24 +70,16 @@ fn insert(
                  change_type, change_type_defaulted, major_version, minor_version, patch_version,
                  files_changed, lines_added, lines_removed, snapshot_seq, snapshot_listed, created_at, updated_at,
                  ai_session_id, ai_session_created_at, ai_session_last_used_at,
-                 enhanced_prompt, prompt_metadata, base_version_id, needs_rebuild, preview_url, artifact_url,
-                 artifact_size, artifact_checksum, output_size_bytes, build_duration_ms, install_duration_ms,
-                 deploy_duration_ms, node_version, pnpm_version, cf_deployment_id, base_snapshot_id, ai_json,
-                 version_name, version_description, prerelease, breaking_risk, auto_classified,
-                 classification_confidence, classification_reasoning, from_recommendation_id,
-                 git_commit_sha, git_tag, user_comment)
+                 ",
+        build_result_names!(),
+        ")
          SELECT :project, :version_id, :user, :prompt, :framework, :parent, 'deployed',
                 :change_type, :is_default, :major, :minor, :patch,
                 :files, :added, :removed, :snapshot_seq, :snapshot_listed, :at, :at,
                 s.session_id, s.started_at, s.last_used_at,
-                r.enhanced_prompt, r.prompt_metadata, r.base_version_id, coalesce(r.needs_rebuild, false),
-                r.preview_url, r.artifact_url,
-                r.artifact_size, r.artifact_checksum, r.output_size_bytes, r.build_duration_ms, r.install_duration_ms,
-                r.deploy_duration_ms, r.node_version, r.pnpm_version, r.cf_deployment_id, r.base_snapshot_id, r.ai_json,
-                r.version_name, r.version_description, r.prerelease, r.breaking_risk,
-                coalesce(r.auto_classified, false),
-                r.classification_confidence, r.classification_reasoning, r.from_recommendation_id,
-                r.git_commit_sha, r.git_tag, r.user_comment
+                ",
+        build_result_values!(),
+        "
            FROM jsonb_to_record(:result::jsonb) AS r (",
         build_result_columns!(),
         ")

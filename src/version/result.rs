@@ -64,6 +64,33 @@ macro_rules! build_result_columns {
     };
 }
 
+/// SQL for the names of these columns, in the order of [`build_result_values`].
+#[macro_export]
+macro_rules! build_result_names {
+    () => {
+        "enhanced_prompt, prompt_metadata, base_version_id, needs_rebuild, preview_url, artifact_url,
+         artifact_size, artifact_checksum, output_size_bytes, build_duration_ms, install_duration_ms,
+         deploy_duration_ms, node_version, pnpm_version, cf_deployment_id, base_snapshot_id, ai_json,
+         version_name, version_description, prerelease, breaking_risk, auto_classified,
+         classification_confidence, classification_reasoning, from_recommendation_id,
+         git_commit_sha, git_tag, user_comment"
+    };
+}
+
+/// SQL for what a new version has in these columns, from a row `r` of [`build_result_columns`].
+#[macro_export]
+macro_rules! build_result_values {
+    () => {
+        "r.enhanced_prompt, r.prompt_metadata, r.base_version_id, coalesce(r.needs_rebuild, false),
+         r.preview_url, r.artifact_url,
+         r.artifact_size, r.artifact_checksum, r.output_size_bytes, r.build_duration_ms, r.install_duration_ms,
+         r.deploy_duration_ms, r.node_version, r.pnpm_version, r.cf_deployment_id, r.base_snapshot_id, r.ai_json,
+         r.version_name, r.version_description, r.prerelease, r.breaking_risk, coalesce(r.auto_classified, false),
+         r.classification_confidence, r.classification_reasoning, r.from_recommendation_id,
+         r.git_commit_sha, r.git_tag, r.user_comment"
+    };
+}
+
 /// Read from a text alone: serde would take an object with the name as its key, too.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]

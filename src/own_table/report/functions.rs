@@ -5,7 +5,7 @@ use super::suspects::{Counting, Subject, Suspect, unsafe_counting};
 use crate::args;
 use crate::backend::{Call, Db, Statement, Value, quoted_literal};
 use crate::error::Error;
-use crate::own_table::table::Counted;
+use crate::own_table::table::{Counted, array_of_names};
 
 /// Functions that the table's triggers call, and those that name it, if they count without a lock. `parents` are the names
 /// of the tables that the parents are in.
@@ -71,16 +71,11 @@ fn finding(name: &str, triggers: Option<&str>, counting: Counting, fix: String) 
 
 /// The call that lets a trigger give the numbers, ready to be run.
 fn protection(call: &Call, counted: &Counted) -> String {
-    let parents: Vec<_> = counted.parents.iter().map(|column| quoted_literal(&column.name)).collect();
-    let current = match &counted.current {
-        Some(current) => format!(", p_current_column => {}", quoted_literal(&current.name)),
-        None => String::new(),
-    };
+    let (parents, current) = (array_of_names(&counted.parents), counted.current_argument());
     format!(
-        "SELECT * FROM {}.enable_versioning({}, ARRAY[{}], {}{current})",
+        "SELECT * FROM {}.enable_versioning({}, {parents}, {}{current})",
         call.schema(),
         quoted_literal(&counted.table.name),
-        parents.join(", "),
         quoted_literal(&counted.version.name),
     )
 }

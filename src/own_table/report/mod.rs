@@ -17,8 +17,8 @@ use pgrx::prelude::*;
 
 use self::finding::Finding;
 use self::shape::Shape;
-use super::table::{Column, Counted, column_list, repair};
-use crate::backend::{Answer, Call, Db, connect, dynamic_into_result, has_order, past_forced_policies, quoted_literal};
+use super::table::{Column, Counted, array_of_names, column_list, repair};
+use crate::backend::{Answer, Call, Db, connect, dynamic_into_result, equality_operator, past_forced_policies};
 use crate::error::Error;
 
 /// The columns of `p_order_columns`; none if it is NULL.
@@ -36,7 +36,7 @@ fn order_columns(call: &Call, counted: &Counted) -> Result<Vec<Column>, Error> {
 
 /// 22023 for a column whose values have no order, by which they are also grouped.
 fn require_order(columns: &[Column], argument: &str) -> Result<(), Error> {
-    match columns.iter().find(|column| !has_order(column.type_oid)) {
+    match columns.iter().find(|column| equality_operator(column.type_oid).is_none()) {
         None => Ok(()),
         Some(column) => Err(Error::Invalid(format!(
             "{argument}: column \"{}\" is of type {}, whose values cannot be ordered",
@@ -50,12 +50,8 @@ fn findings(call: &Call, db: &Db, counted: &Counted, order: &[Column]) -> Result
     let known = parents::foreign_keys(db, counted);
     let guesses = parents::guesses(db, counted, &known);
     let tally = numbers::examine(db, counted, order)?;
-    let names = |columns: &[Column]| {
-        let names: Vec<_> = columns.iter().map(|column| quoted_literal(&column.name)).collect();
-        format!("ARRAY[{}]", names.join(", "))
-    };
     let by_version = std::slice::from_ref(&counted.version);
-    let repair = repair(call, counted, &names(if order.is_empty() { by_version } else { order }));
+    let repair = repair(call, counted, &array_of_names(if order.is_empty() { by_version } else { order }));
 
     let primary_key = shape::primary_key(counted, &shape);
     // The primary key of a partitioned table includes parents, which must not be NULL then.

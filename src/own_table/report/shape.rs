@@ -160,10 +160,8 @@ pub fn indexes(counted: &Counted, shape: &Shape) -> Vec<Finding> {
 }
 
 fn twice(counted: &Counted, index: &Index, kept: &Index) -> Finding {
-    let (kind, fix) = match &index.constraint {
-        Some(name) => ("unique constraint", format!("ALTER TABLE {} DROP CONSTRAINT {name}", counted.table.name)),
-        None => ("index", format!("DROP INDEX {}", index.name)),
-    };
+    let kind = if index.constraint.is_some() { "unique constraint" } else { "index" };
+    let fix = index.drop_from(&counted.table.name);
     let description = format!("{kind} {} is the same as {}", index.name, kept.name);
     Finding::new("duplicate_index", Severity::Warning, description, fix)
 }
