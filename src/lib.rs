@@ -2,7 +2,7 @@
 //!
 //! `docs/architecture.md` describes how saving and reading work. Imports go in one direction, downward in this list:
 //!
-//! - [`own_table`], [`import`], [`file`], [`version`], [`builds`], [`project`], [`git_export`], [`retention`],
+//! - [`own_table`], [`import`], [`migration`], [`file`], [`version`], [`builds`], [`project`], [`git_export`], [`retention`],
 //!   [`integrity`], [`id`]: the SQL functions, one folder or file per subject; their declarations are in `sql/`, which `pgrx-config/assemble` makes the
 //!   install script of.
 //! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
@@ -29,6 +29,7 @@ mod input;
 mod integrity;
 mod limit;
 mod locks;
+mod migration;
 mod own_table;
 mod path;
 mod progress;
