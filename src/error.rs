@@ -42,6 +42,14 @@ pub enum Error {
     /// A function that locks a user's table was called under REPEATABLE READ or above, whose snapshot may be older than the
     /// lock.
     FixedSnapshot(&'static str),
+    /// A replay was asked for in a transaction that has written.
+    WrittenAlready,
+    /// The caller may not do what a replay of a schema does. The text says what is missing.
+    NoRightToReplay(String),
+    /// A replay would take more locks than it may.
+    TooManyLocks {
+        locks: usize,
+    },
     /// Something about a user's table is in the way.
     OwnTable {
         table: String,
@@ -261,9 +269,13 @@ impl Error {
         use Error::*;
         match self {
             Invalid(_) | TooManyLines { .. } | ForeignCursor(_) => "22023",
-            NotSignedIn | Forbidden { .. } | NotYourself | NotPrivileged(_) | HistoryIsImmutable | NotTableOwner(_) => {
-                "42501"
-            }
+            NotSignedIn
+            | Forbidden { .. }
+            | NotYourself
+            | NotPrivileged(_)
+            | HistoryIsImmutable
+            | NotTableOwner(_)
+            | NoRightToReplay(_) => "42501",
             ProjectNotFound(_)
             | FileNotFound { .. }
             | FileVersionNotFound { .. }
@@ -285,7 +297,8 @@ impl Error {
             Damaged { .. } => "XX001",
             Suppressed { .. } | SuppressedSnapshot(_) | SuppressedRow(_) | SuppressedMap => "09000",
             Missing { .. } | Mismatch(_) | OwnTable { .. } => "55000",
-            FixedSnapshot(_) => "25001",
+            FixedSnapshot(_) | WrittenAlready => "25001",
+            TooManyLocks { .. } => "53400",
             Internal => "XX000",
         }
     }
@@ -381,6 +394,8 @@ impl Error {
             Mismatch(_) => update!(),
             Internal => "See the server log for details.",
             OwnTable { hint, .. } => hint,
+            WrittenAlready => "Call it in a transaction of its own, before anything is written.",
+            TooManyLocks { .. } => "Raise max_locks_per_transaction, or replay fewer migrations at once.",
             FixedSnapshot(_) => {
                 "Call it under READ COMMITTED: a fixed snapshot may lack rows that were committed before the table was locked."
             }
@@ -449,6 +464,11 @@ impl fmt::Display for Error {
             }
             NotTableOwner(table) => write!(f, "must be owner of table {table}"),
             OwnTable { table, what, .. } => write!(f, "table {table} {what}"),
+            WrittenAlready => write!(f, "migrations cannot be replayed in a transaction that has written already"),
+            NoRightToReplay(what) => f.write_str(what),
+            TooManyLocks { locks } => {
+                write!(f, "the replay stopped after {locks} locks, half of what max_locks_per_transaction provides for")
+            }
             FixedSnapshot(function) => write!(f, "{function} does not run under REPEATABLE READ or SERIALIZABLE"),
             NotNextVersion { table, parent, given, current } => {
                 write!(

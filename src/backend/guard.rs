@@ -47,6 +47,8 @@ impl PostgresError {
                 sqlstate: unpacked(error.sqlerrcode),
                 message: text(error.message).unwrap_or_default(),
                 detail: text(error.detail),
+                hint: text(error.hint),
+                position: usize::try_from(error.cursorpos).unwrap_or_default(),
                 query: text(error.internalquery),
                 context: text(error.context),
             }
@@ -190,6 +192,44 @@ mod functions {
             function: *mut pg_sys::FmgrInfo, collation: pg_sys::Oid, a: pg_sys::Datum, b: pg_sys::Datum
         ) -> pg_sys::Datum;
 
+        /// parser/parser.h, parser/scanner.h
+        fn raw_parser(text: *const c_char, mode: pg_sys::RawParseMode::Type) -> *mut List;
+        fn core_yylex(
+            value: *mut pg_sys::core_YYSTYPE, location: *mut c_int, scanner: pg_sys::core_yyscan_t
+        ) -> c_int;
+
+        /// tcop/tcopprot.h, tcop/utility.h
+        fn pg_analyze_and_rewrite_fixedparams(
+            tree: *mut pg_sys::RawStmt, source: *const c_char, types: *const pg_sys::Oid, count: c_int,
+            environment: *mut pg_sys::QueryEnvironment
+        ) -> *mut List;
+        fn pg_plan_queries(
+            queries: *mut List, source: *const c_char, options: c_int, params: ParamListInfo
+        ) -> *mut List;
+        fn ProcessUtility(
+            plan: *mut pg_sys::PlannedStmt, source: *const c_char, read_only_tree: bool,
+            context: pg_sys::ProcessUtilityContext::Type, params: ParamListInfo,
+            environment: *mut pg_sys::QueryEnvironment, receiver: *mut DestReceiver,
+            completion: *mut pg_sys::QueryCompletion
+        );
+
+        /// commands/portalcmds.h
+        fn PerformPortalClose(name: *const c_char);
+
+        /// catalog/namespace.h
+        fn RangeVarGetRelidExtended(
+            name: *const pg_sys::RangeVar, lock: pg_sys::LOCKMODE, flags: u32,
+            callback: pg_sys::RangeVarGetRelidCallback, argument: *mut c_void
+        ) -> pg_sys::Oid;
+
+        /// catalog/dependency.h, catalog/indexing.h
+        fn performDeletion(
+            object: *const pg_sys::ObjectAddress, behavior: pg_sys::DropBehavior::Type, flags: c_int
+        );
+        fn CatalogTupleUpdate(
+            catalog: pg_sys::Relation, tid: pg_sys::ItemPointer, tuple: pg_sys::HeapTuple
+        );
+
         /// executor/spi.h
         fn SPI_prepare_cursor(
             source: *const c_char, count: c_int, types: *mut pg_sys::Oid, options: c_int
@@ -219,6 +259,15 @@ mod functions {
         fn SPI_freetuptable(table: *mut SPITupleTable);
 
         /// executor/executor.h
+        fn ExecutorStart(query: *mut pg_sys::QueryDesc, flags: c_int);
+        #[cfg(not(feature = "pg18"))]
+        fn ExecutorRun(
+            query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64, once: bool
+        );
+        #[cfg(feature = "pg18")]
+        fn ExecutorRun(query: *mut pg_sys::QueryDesc, direction: pg_sys::ScanDirection::Type, count: u64);
+        fn ExecutorFinish(query: *mut pg_sys::QueryDesc);
+        fn ExecutorEnd(query: *mut pg_sys::QueryDesc);
         fn ExecConstraints(relation: *mut ResultRelInfo, slot: *mut TupleTableSlot, estate: *mut EState);
         #[cfg(feature = "pg15")]
         fn ExecInsertIndexTuples(

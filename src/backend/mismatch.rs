@@ -88,12 +88,21 @@ pub struct Raised {
     pub sqlstate: String,
     pub message: String,
     pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// Where in the calling statement's text, in characters from 1; 0 if it is not about a place in that.
+    pub position: usize,
     /// The statement in which the error has a position.
     pub query: Option<String>,
     pub context: Option<String>,
 }
 
 impl Raised {
+    /// Whether it ends a call that would otherwise go on after errors: a cancel, a timeout of the statement, or the end of
+    /// the session or server.
+    pub fn ends_the_call(&self) -> bool {
+        self.sqlstate == "57014" || self.sqlstate.starts_with("57P")
+    }
+
     /// Whether Postgres could make no sense of a statement of the extension itself. Code of others that the statement runs
     /// is innermost in the error's context, or has the error in a statement of its own.
     fn is_mismatch(&self) -> bool {

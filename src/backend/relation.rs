@@ -1,6 +1,10 @@
 //! What Postgres knows of the types and tables of users.
 
+use core::ffi::CStr;
+
 use pgrx::pg_sys::{self, Oid};
+
+use super::dynamic::quoted_identifier;
 
 /// The operator by which a type's default order says that two values are equal; `None` if the type has no such order.
 pub fn equality_operator(type_oid: Oid) -> Option<Oid> {
@@ -17,4 +21,19 @@ pub fn equality_operator(type_oid: Oid) -> Option<Oid> {
 pub fn has_pending_triggers(table: Oid) -> bool {
     // SAFETY: reads the session's list of events; any OID is allowed.
     unsafe { pg_sys::AfterTriggerPendingOnRel(table) }
+}
+
+/// The name of a relation with its schema, quoted; its number if there is no such relation.
+pub fn qualified_name(relation: Oid) -> String {
+    // SAFETY: any OID is allowed; the names are strings in the current memory context, or null.
+    unsafe {
+        let name = |name: *const core::ffi::c_char| {
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+        };
+        let schema = name(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation)));
+        match (schema, name(pg_sys::get_rel_name(relation))) {
+            (Some(schema), Some(name)) => format!("{}.{}", quoted_identifier(&schema), quoted_identifier(&name)),
+            _ => format!("the relation with OID {}", u32::from(relation)),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The session and its transaction: roles, settings, clock, locks, notifications.
 
 use core::ffi::{CStr, c_int};
+use std::cell::Cell;
 use std::ffi::CString;
 
 use pgrx::pg_sys;
@@ -122,6 +123,38 @@ pub fn current_xid() -> u64 {
         pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr());
         pg_sys::GetTopFullTransactionId().value
     }
+}
+
+/// 25006 if nothing can be written, in the words for a command.
+pub fn require_writable(command: &CStr) {
+    // SAFETY: a function without preconditions.
+    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
+}
+
+thread_local! {
+    /// The transaction, and its number of commands, after something was undone that was all that it had written.
+    static UNDONE: Cell<Option<(u32, pg_sys::CommandId)>> = const { Cell::new(None) };
+}
+
+/// The number of the current command, which increases after each command that writes.
+fn command() -> pg_sys::CommandId {
+    // SAFETY: functions without preconditions; nothing is in progress that must not see what was done before it.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::GetCurrentCommandId(false)
+    }
+}
+
+/// Whether the transaction has written, except what [`all_is_undone`] was told of.
+pub fn has_written() -> bool {
+    // SAFETY: a plain read of the session's state.
+    let has_id = unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId;
+    has_id && UNDONE.get() != Some((local_transaction_id(), command()))
+}
+
+/// All that the transaction has written has been undone.
+pub fn all_is_undone() {
+    UNDONE.set(Some((local_transaction_id(), command())));
 }
 
 /// The id that the next transaction will have.

@@ -4,6 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::pg_sys;
 
+use super::guard::PostgresError;
+use super::mismatch::Raised;
+
 /// Runs `body` in a subtransaction, which is undone unless `keeps` says of the result that it is kept; its locks go with
 /// it. An error also undoes it, and is passed on.
 pub fn attempt<R>(body: impl FnOnce() -> R, keeps: impl FnOnce(&R) -> bool) -> R {
@@ -35,4 +38,15 @@ pub fn attempt<R>(body: impl FnOnce() -> R, keeps: impl FnOnce(&R) -> bool) -> R
             }
         }
     }
+}
+
+/// Runs `body` in a subtransaction, which is undone unless it returns `Ok`. An error of Postgres becomes a value, unless it
+/// ends the call.
+pub fn attempt_or_error<T, E>(body: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Raised> {
+    catch_unwind(AssertUnwindSafe(|| attempt(body, Result::is_ok))).map_err(|panic| {
+        match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
+            Some(raised) if !raised.ends_the_call() => raised,
+            _ => resume_unwind(panic),
+        }
+    })
 }

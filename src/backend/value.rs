@@ -128,6 +128,7 @@ value_from! {
     bool => BOOLOID, v -> v.into_datum();
     &[i32] => INT4ARRAYOID, v -> v.into_datum();
     Vec<String> => TEXTARRAYOID, v -> v.into_datum();
+    Vec<Oid> => OIDARRAYOID, v -> v.into_datum();
     Timestamp => TIMESTAMPTZOID, v -> v.0.into_datum();
 }
 
@@ -156,6 +157,7 @@ macro_rules! column_is {
 
 column_is! {
     Uuid => UUIDOID;
+    Oid => OIDOID;
     String => TEXTOID;
     Vec<u8> => BYTEAOID;
     i16 => INT2OID;

@@ -1,0 +1,21 @@
+-- Whether migrations still build what the schemas hold.
+
+CREATE FUNCTION @extschema@.replay_migrations(
+    p_migrations    jsonb,
+    p_schemas       text[] DEFAULT '{public}',
+    p_stop_on_error boolean DEFAULT true
+) RETURNS TABLE (
+        name        text,
+        ok          boolean,
+        statements  integer,
+        sqlstate    text,
+        message     text,
+        line        integer,
+        col         integer,
+        statement   text,
+        explanation text
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 100
+    AS 'MODULE_PATHNAME', 'replay_migrations_wrapper';
+COMMENT ON FUNCTION @extschema@.replay_migrations(jsonb, text[], boolean) IS
+    'Runs migrations, an array of {"name", "sql"}, in order on empty copies of the schemas p_schemas, with the caller''s own rights, and undoes everything. The schemas themselves are neither locked nor changed. Returns one row per migration that was run; with p_stop_on_error the first one that fails is the last. Of a migration that fails, statement, line and col are the first statement that fails and where, and explanation says which migration is the cause, where that is known; it also says what was assumed and what was not checked. For owners of the schemas. Errors: 22023, 25001, 25006, 40001, 42501, 53400.';

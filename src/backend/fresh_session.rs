@@ -1,0 +1,102 @@
+//! A session like that of a new connection, for statements that come after one another in different ones; and what of
+//! a session's state no rollback undoes.
+
+use core::ffi::{CStr, c_int};
+use std::collections::HashSet;
+use std::ffi::CString;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::held_locks::LocksBefore;
+use super::session::setting;
+use super::statement::{Statement, connect};
+use super::{Call, guard};
+
+static PREPARED_STATEMENTS: Statement = Statement::new("SELECT name FROM pg_catalog.pg_prepared_statements");
+static CURSORS: Statement = Statement::new("SELECT name FROM pg_catalog.pg_cursors");
+
+fn names(call: &Call, statement: &'static Statement) -> HashSet<String> {
+    connect(call, |db| db.run(statement, &[]).iter().map(|row| row.value("name")).collect())
+}
+
+/// The state of a session before statements of others run in it.
+pub struct SessionBefore {
+    user: Oid,
+    context: c_int,
+    session_authorization: Option<String>,
+    role: Option<String>,
+    prepared_statements: HashSet<String>,
+    cursors: HashSet<String>,
+    pub locks: LocksBefore,
+}
+
+impl SessionBefore {
+    pub fn take(call: &Call) -> Self {
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: a plain read of the session's state.
+        unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+        SessionBefore {
+            user,
+            context,
+            session_authorization: setting(c"session_authorization"),
+            role: setting(c"role"),
+            prepared_statements: names(call, &PREPARED_STATEMENTS),
+            cursors: names(call, &CURSORS),
+            locks: LocksBefore::take(),
+        }
+    }
+
+    /// Makes settings and role those of a new connection of the current role, closes cursors and drops prepared statements
+    /// that are new.
+    pub fn reset(&self, call: &Call) {
+        // SAFETY: the state is the session's own, and what is set here is undone with the subtransaction.
+        unsafe {
+            pg_sys::ResetAllOptions();
+            if setting(c"session_authorization") != self.session_authorization {
+                set(c"session_authorization", self.session_authorization.as_deref());
+            }
+            if setting(c"role") != self.role {
+                set(c"role", self.role.as_deref());
+            }
+            pg_sys::SetUserIdAndSecContext(self.user, self.context);
+        }
+        self.drop_prepared_statements(call);
+        for name in names(call, &CURSORS).difference(&self.cursors) {
+            let name = CString::new(name.as_str()).expect("names contain no NUL");
+            // SAFETY: the cursor is one that a statement has left open.
+            unsafe { guard::PerformPortalClose(name.as_ptr()) };
+        }
+    }
+
+    /// Undoes what no rollback undoes. The subtransaction must be over.
+    pub fn restore(&self, call: &Call) {
+        self.drop_prepared_statements(call);
+        self.locks.release_advisory();
+    }
+
+    fn drop_prepared_statements(&self, call: &Call) {
+        for name in names(call, &PREPARED_STATEMENTS).difference(&self.prepared_statements) {
+            let name = CString::new(name.as_str()).expect("names contain no NUL");
+            // SAFETY: the statement exists, or nothing is dropped.
+            unsafe { pg_sys::DropPreparedStatement(name.as_ptr(), false) };
+        }
+    }
+}
+
+/// Sets a setting until the subtransaction ends, whoever may otherwise set it; `None` is its default.
+pub fn set(name: &CStr, value: Option<&str>) {
+    let value = value.map(|value| CString::new(value).expect("settings contain no NUL"));
+    // SAFETY: both are strings that Postgres copies.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ref().map_or(core::ptr::null(), |value| value.as_ptr()),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        )
+    };
+}

@@ -1,0 +1,191 @@
+//! The locks that this session holds, read from the lock manager's own lists (lock.c, proc.h), which cost the same however
+//! many locks others hold.
+
+use pgrx::pg_sys::{self, LOCKMODE, LOCKTAG, Oid};
+
+use super::relation::qualified_name;
+use super::session::setting;
+use super::touched;
+
+/// Modes that catalogs are locked in by statements that change the schema.
+const MOST_ON_CATALOGS: LOCKMODE = pg_sys::RowExclusiveLock as _;
+const MOST_ON_OTHERS: LOCKMODE = pg_sys::AccessShareLock as _;
+
+/// The bit of a mode in a mask of modes.
+fn bit(mode: LOCKMODE) -> i32 {
+    1 << mode
+}
+
+/// What is locked and in which modes, as a mask.
+#[derive(Clone, Copy)]
+pub struct HeldLock {
+    tag: LOCKTAG,
+    modes: i32,
+}
+
+impl HeldLock {
+    fn is(&self, tag: u32) -> bool {
+        u32::from(self.tag.locktag_type) == tag
+    }
+
+    fn relation(&self) -> Option<Oid> {
+        self.is(pg_sys::LockTagType::LOCKTAG_RELATION).then(|| Oid::from(self.tag.locktag_field2))
+    }
+
+    fn key(&self) -> [u32; 6] {
+        let tag = &self.tag;
+        let (d, e) = (u32::from(tag.locktag_field4), u32::from(tag.locktag_type));
+        [tag.locktag_field1, tag.locktag_field2, tag.locktag_field3, d, e, tag.locktag_lockmethodid.into()]
+    }
+}
+
+/// All locks of this session.
+pub fn held_locks() -> Vec<HeldLock> {
+    let mut locks = Vec::new();
+    // SAFETY: as GetLockStatusData does for all sessions: each list is read under its lock, in shared mode.
+    unsafe {
+        for partition in 0..pg_sys::NUM_LOCK_PARTITIONS as usize {
+            let guard =
+                &raw mut (*pg_sys::MainLWLockArray.add(pg_sys::LOCK_MANAGER_LWLOCK_OFFSET as usize + partition)).lock;
+            pg_sys::LWLockAcquire(guard, pg_sys::LWLockMode::LW_SHARED);
+            each_in_partition(partition, |lock| locks.push(lock));
+            pg_sys::LWLockRelease(guard);
+        }
+        let guard = &raw mut (*pg_sys::MyProc).fpInfoLock;
+        pg_sys::LWLockAcquire(guard, pg_sys::LWLockMode::LW_SHARED);
+        each_on_fast_path(|lock| locks.push(lock));
+        pg_sys::LWLockRelease(guard);
+    }
+    locks
+}
+
+/// # Safety
+/// The partition's lock must be held. `each` must not raise errors.
+unsafe fn each_in_partition(partition: usize, mut each: impl FnMut(HeldLock)) {
+    let link = core::mem::offset_of!(pg_sys::PROCLOCK, procLink);
+    // SAFETY: see above. The list is circular, and its head is no element.
+    unsafe {
+        let list = &raw mut (*pg_sys::MyProc).myProcLocks[partition];
+        #[cfg(feature = "pg15")]
+        let (head, mut at) = (list, (*list).next);
+        #[cfg(not(feature = "pg15"))]
+        let (head, mut at) = (&raw mut (*list).head, (*list).head.next);
+        // A list that was never used may be null.
+        while !at.is_null() && at != head {
+            let lock = &*at.byte_sub(link).cast::<pg_sys::PROCLOCK>();
+            each(HeldLock { tag: (*lock.tag.myLock).tag, modes: lock.holdMask });
+            at = (*at).next;
+        }
+    }
+}
+
+/// Weak locks on relations are kept apart from all others.
+///
+/// # Safety
+/// The session's `fpInfoLock` must be held. `each` must not raise errors.
+unsafe fn each_on_fast_path(mut each: impl FnMut(HeldLock)) {
+    const BITS: usize = 3;
+    // SAFETY: see above; the arrays have these lengths.
+    unsafe {
+        let proc = &*pg_sys::MyProc;
+        #[cfg(not(feature = "pg18"))]
+        let (groups, per_group) = (1, pg_sys::FP_LOCK_SLOTS_PER_BACKEND as usize);
+        #[cfg(feature = "pg18")]
+        let (groups, per_group) =
+            (pg_sys::FastPathLockGroupsPerBackend as usize, pg_sys::FP_LOCK_SLOTS_PER_GROUP as usize);
+        for slot in 0..groups * per_group {
+            #[cfg(not(feature = "pg18"))]
+            let (bits, relation) = (proc.fpLockBits, proc.fpRelId[slot]);
+            #[cfg(feature = "pg18")]
+            let (bits, relation) = (*proc.fpLockBits.add(slot / per_group), *proc.fpRelId.add(slot));
+            let modes = (bits >> (BITS * (slot % per_group))) & 7;
+            if modes != 0 {
+                let tag = LOCKTAG {
+                    locktag_field1: pg_sys::MyDatabaseId.into(),
+                    locktag_field2: relation.into(),
+                    locktag_field3: 0,
+                    locktag_field4: 0,
+                    locktag_type: pg_sys::LockTagType::LOCKTAG_RELATION as _,
+                    locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as _,
+                };
+                // The lowest bit is AccessShareLock, mode 1.
+                each(HeldLock { tag, modes: (modes as i32) << 1 });
+            }
+        }
+    }
+}
+
+/// The locks held before something that must not take others of some kinds.
+pub struct LocksBefore(std::collections::HashMap<[u32; 6], i32>);
+
+impl LocksBefore {
+    pub fn take() -> Self {
+        LocksBefore(held_locks().into_iter().map(|lock| (lock.key(), lock.modes)).collect())
+    }
+
+    /// The modes of a lock that were not held before.
+    fn new_modes(&self, lock: &HeldLock) -> i32 {
+        lock.modes & !self.0.get(&lock.key()).copied().unwrap_or_default()
+    }
+
+    /// The first relation that is not one's own on which a lock has been taken that others may have to wait for; its quoted
+    /// name, or its OID if it has been dropped.
+    pub fn foreign_relation(&self) -> Option<String> {
+        held_locks().into_iter().find_map(|lock| {
+            let relation = lock.relation()?;
+            let is_catalog = u32::from(relation) < pg_sys::FirstNormalObjectId;
+            let most = if is_catalog { MOST_ON_CATALOGS } else { MOST_ON_OTHERS };
+            let is_too_strong = self.new_modes(&lock) >> (most + 1) != 0;
+            (is_too_strong && !touched::is_own(relation)).then(|| qualified_name(relation))
+        })
+    }
+
+    /// Gives back the locks on one's own relations, which nobody else can see until the transaction ends. Returns how many
+    /// other locks have been taken.
+    pub fn give_back_own(&self) -> usize {
+        let mut others = 0;
+        for lock in held_locks() {
+            if lock.relation().is_some_and(touched::is_own) {
+                release(&lock, lock.modes, false);
+            } else if self.new_modes(&lock) != 0 {
+                others += 1;
+            }
+        }
+        others
+    }
+
+    /// Releases advisory locks that the session has taken since and would keep. Those of the transaction must be gone.
+    pub fn release_advisory(&self) {
+        for lock in held_locks().iter().filter(|lock| lock.is(pg_sys::LockTagType::LOCKTAG_ADVISORY)) {
+            release(lock, self.new_modes(lock), true);
+        }
+    }
+}
+
+/// Releases a lock as often as it was taken.
+fn release(lock: &HeldLock, modes: i32, of_session: bool) {
+    for mode in 1..=(pg_sys::AccessExclusiveLock as LOCKMODE) {
+        // SAFETY: the session's own locks. Releasing what another resource owner holds fails, which ends the loop.
+        unsafe {
+            while modes & bit(mode) != 0 && is_held(lock, mode) && pg_sys::LockRelease(&lock.tag, mode, of_session) {}
+        }
+    }
+}
+
+fn is_held(lock: &HeldLock, mode: LOCKMODE) -> bool {
+    // SAFETY: reads the session's own table of locks.
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return pg_sys::LockHeldByMe(&lock.tag, mode);
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        return pg_sys::LockHeldByMe(&lock.tag, mode, false);
+    }
+}
+
+/// How many locks the server's lock table is made for.
+pub fn lock_table_size() -> usize {
+    let prepared = setting(c"max_prepared_transactions").and_then(|value| value.parse().ok()).unwrap_or(0);
+    // SAFETY: plain reads of what was set when the server started.
+    let (per_session, sessions) = unsafe { (pg_sys::max_locks_per_xact, pg_sys::MaxBackends) };
+    per_session as usize * (sessions as usize + prepared)
+}

@@ -1,0 +1,229 @@
+//! Relations that a statement would lock or write, as far as its parse tree names them. Those that are not the script's
+//! own are not even tried: the attempt alone could make others wait.
+
+use pgrx::{PgList, pg_sys};
+
+use super::super::{guard, touched};
+use super::{Script, Statement, as_node, text};
+use pg_sys::NodeTag::*;
+use pg_sys::ObjectType::*;
+
+/// A relation that is not the script's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub oid: pg_sys::Oid,
+    /// Quoted, with its schema.
+    pub name: String,
+}
+
+/// What [`Script::prepare`] had to leave out of a statement.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// What foreign keys refer to that were left out.
+    pub foreign_keys: Vec<Target>,
+    /// The relation for which the statement must not be run at all.
+    pub target: Option<Target>,
+}
+
+impl Script {
+    /// A copy of a statement that can be run within a transaction: without CONCURRENTLY, and without foreign keys to
+    /// relations of others. Made in the subtransaction in which it is run.
+    pub fn prepare(&self, statement: Statement) -> (Statement, LeftOut) {
+        let mut left_out = LeftOut::default();
+        // SAFETY: the copy lives as long as the script.
+        unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(self.memory.value());
+            let tree: *mut pg_sys::RawStmt = pg_sys::copyObjectImpl(statement.tree.cast()).cast();
+            let node = (*tree).stmt;
+            remove_concurrently(node);
+            remove_foreign_keys(node, &mut left_out);
+            if left_out.target.is_none() {
+                left_out.target = targets(node).into_iter().find_map(|relation| foreign(relation));
+            }
+            pg_sys::MemoryContextSwitchTo(before);
+            (Statement { tree, ..statement }, left_out)
+        }
+    }
+}
+
+/// The relation that a name stands for now, unless the script made it, or it is not there.
+///
+/// # Safety
+/// The name must be valid or null.
+unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<Target> {
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: see above; without a lock, because the name is only asked for.
+    let oid = unsafe {
+        guard::RangeVarGetRelidExtended(
+            name,
+            pg_sys::NoLock as _,
+            pg_sys::RVROption::RVR_MISSING_OK,
+            None,
+            core::ptr::null_mut(),
+        )
+    };
+    touched::is_foreign(oid).then(|| Target { oid, name: super::super::relation::qualified_name(oid) })
+}
+
+/// # Safety
+/// The node must be a valid tree of a statement.
+unsafe fn remove_concurrently(node: *mut pg_sys::Node) {
+    // SAFETY: see above; each struct is that of its tag.
+    unsafe {
+        match (*node).type_ {
+            T_IndexStmt => (*node.cast::<pg_sys::IndexStmt>()).concurrent = false,
+            T_DropStmt => (*node.cast::<pg_sys::DropStmt>()).concurrent = false,
+            T_ReindexStmt => {
+                let reindex = &mut *node.cast::<pg_sys::ReindexStmt>();
+                reindex.params = filtered::<pg_sys::DefElem>(reindex.params, |option| {
+                    text((*option).defname).is_none_or(|name| name != "concurrently")
+                });
+            }
+            T_AlterTableStmt => {
+                let cmds = PgList::<pg_sys::AlterTableCmd>::from_pg((*node.cast::<pg_sys::AlterTableStmt>()).cmds);
+                for cmd in cmds.iter_ptr() {
+                    if let Some(partition) = as_node::<pg_sys::PartitionCmd>((*cmd).def, T_PartitionCmd) {
+                        (*partition).concurrent = false;
+                    }
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+/// # Safety
+/// The node must be a valid tree of a statement.
+unsafe fn remove_foreign_keys(node: *mut pg_sys::Node, left_out: &mut LeftOut) {
+    // SAFETY: see above; each struct is that of its tag.
+    unsafe {
+        if let Some(create) = as_node::<pg_sys::CreateStmt>(node, T_CreateStmt) {
+            (*create).tableElts = filtered((*create).tableElts, |element| keeps(element, left_out));
+        } else if let Some(alter) = as_node::<pg_sys::AlterTableStmt>(node, T_AlterTableStmt) {
+            let before = (*alter).cmds;
+            (*alter).cmds = filtered::<pg_sys::AlterTableCmd>(before, |cmd| keeps((*cmd).def, left_out));
+            if (*alter).cmds.is_null() && !before.is_null() {
+                left_out.target = left_out.foreign_keys.pop();
+            }
+        }
+    }
+}
+
+/// Whether a part of CREATE or ALTER TABLE remains; takes foreign keys out of columns.
+///
+/// # Safety
+/// The node must be valid or null.
+unsafe fn keeps(node: *mut pg_sys::Node, left_out: &mut LeftOut) -> bool {
+    // SAFETY: see above; each struct is that of its tag.
+    unsafe {
+        if let Some(column) = as_node::<pg_sys::ColumnDef>(node, T_ColumnDef) {
+            (*column).constraints = filtered((*column).constraints, |constraint| keeps(constraint, left_out));
+        }
+        match as_node::<pg_sys::Constraint>(node, T_Constraint).and_then(|constraint| foreign((*constraint).pktable)) {
+            Some(target) => {
+                left_out.foreign_keys.push(target);
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+/// A list without the elements that `keeps` does not keep.
+///
+/// # Safety
+/// It must be a list of pointers to `T`, or null.
+unsafe fn filtered<T>(list: *mut pg_sys::List, mut keeps: impl FnMut(*mut T) -> bool) -> *mut pg_sys::List {
+    // SAFETY: see above.
+    let elements: Vec<*mut T> = unsafe { PgList::from_pg(list) }.iter_ptr().collect();
+    let mut kept = PgList::<T>::new();
+    elements.into_iter().filter(|&element| keeps(element)).for_each(|element| kept.push(element));
+    if kept.is_empty() { core::ptr::null_mut() } else { kept.into_pg() }
+}
+
+/// Names of the relations that the statement changes.
+///
+/// # Safety
+/// The node must be a valid tree of a statement.
+unsafe fn targets(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::RangeVar> {
+    // SAFETY: see above; each struct is that of its tag.
+    unsafe {
+        macro_rules! field {
+            ($type:ident, $($field:ident),*) => {{
+                let node = &*node.cast::<pg_sys::$type>();
+                vec![$(node.$field),*]
+            }};
+        }
+        let list = |list: *mut pg_sys::List| PgList::<pg_sys::RangeVar>::from_pg(list).iter_ptr().collect();
+        match (*node).type_ {
+            T_AlterTableStmt => field!(AlterTableStmt, relation),
+            T_IndexStmt => field!(IndexStmt, relation),
+            T_CreateTrigStmt => field!(CreateTrigStmt, relation, constrrel),
+            T_InsertStmt => field!(InsertStmt, relation),
+            T_UpdateStmt => field!(UpdateStmt, relation),
+            T_DeleteStmt => field!(DeleteStmt, relation),
+            T_MergeStmt => field!(MergeStmt, relation),
+            T_RenameStmt => field!(RenameStmt, relation),
+            T_AlterObjectSchemaStmt => field!(AlterObjectSchemaStmt, relation),
+            T_CreatePolicyStmt => field!(CreatePolicyStmt, table),
+            T_AlterPolicyStmt => field!(AlterPolicyStmt, table),
+            T_RuleStmt => field!(RuleStmt, relation),
+            T_ClusterStmt => field!(ClusterStmt, relation),
+            T_RefreshMatViewStmt => field!(RefreshMatViewStmt, relation),
+            T_ReindexStmt => field!(ReindexStmt, relation),
+            T_AlterSeqStmt => field!(AlterSeqStmt, sequence),
+            T_CopyStmt if (*node.cast::<pg_sys::CopyStmt>()).is_from => field!(CopyStmt, relation),
+            T_TruncateStmt => list((*node.cast::<pg_sys::TruncateStmt>()).relations),
+            T_LockStmt => list((*node.cast::<pg_sys::LockStmt>()).relations),
+            T_CreateStmt => list((*node.cast::<pg_sys::CreateStmt>()).inhRelations),
+            T_VacuumStmt => {
+                let relations = PgList::<pg_sys::VacuumRelation>::from_pg((*node.cast::<pg_sys::VacuumStmt>()).rels);
+                relations.iter_ptr().map(|relation| (*relation).relation).collect()
+            }
+            T_DropStmt => {
+                let drop = &*node.cast::<pg_sys::DropStmt>();
+                let names = PgList::<pg_sys::List>::from_pg(drop.objects);
+                match drop.removeType {
+                    OBJECT_TABLE | OBJECT_SEQUENCE | OBJECT_VIEW | OBJECT_MATVIEW | OBJECT_INDEX
+                    | OBJECT_FOREIGN_TABLE => {
+                        names.iter_ptr().map(|name| pg_sys::makeRangeVarFromNameList(name)).collect()
+                    }
+                    // The last part is the object's own name.
+                    OBJECT_TRIGGER | OBJECT_POLICY | OBJECT_RULE => {
+                        names.iter_ptr().map(|name| relation_of(name)).collect()
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            T_CommentStmt => {
+                let comment = &*node.cast::<pg_sys::CommentStmt>();
+                let name = comment.object.cast::<pg_sys::List>();
+                match comment.objtype {
+                    OBJECT_TABLE | OBJECT_VIEW | OBJECT_MATVIEW | OBJECT_SEQUENCE | OBJECT_INDEX
+                    | OBJECT_FOREIGN_TABLE => vec![pg_sys::makeRangeVarFromNameList(name)],
+                    OBJECT_COLUMN | OBJECT_TABCONSTRAINT | OBJECT_TRIGGER | OBJECT_POLICY | OBJECT_RULE => {
+                        vec![relation_of(name)]
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The relation in the name of something that belongs to one.
+///
+/// # Safety
+/// It must be a list of String nodes.
+unsafe fn relation_of(name: *mut pg_sys::List) -> *mut pg_sys::RangeVar {
+    // SAFETY: see above.
+    unsafe {
+        let mut parts = PgList::<pg_sys::Node>::new();
+        let all = PgList::<pg_sys::Node>::from_pg(name);
+        all.iter_ptr().take(all.len().saturating_sub(1)).for_each(|part| parts.push(part));
+        if parts.is_empty() { core::ptr::null_mut() } else { pg_sys::makeRangeVarFromNameList(parts.into_pg()) }
+    }
+}

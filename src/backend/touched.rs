@@ -1,0 +1,129 @@
+//! Which objects the statements of a replay make, change and drop: Postgres tells a hook, also about what functions and DO
+//! blocks do (objectaccess.h).
+
+use core::ffi::{c_int, c_void};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::raise::raise;
+use crate::error::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    Made,
+    Changed,
+    Dropped,
+}
+
+/// An object that was touched, by its address in the catalogs.
+#[derive(Clone, Copy, Debug)]
+pub struct Touched {
+    pub class: Oid,
+    pub object: Oid,
+    pub sub: i32,
+    pub touch: Touch,
+}
+
+#[derive(Default)]
+struct Log {
+    touched: Vec<Touched>,
+    /// Relations made while the watch lasts. One whose making was undone may remain: its OID is not used again so soon.
+    made: HashSet<Oid>,
+    /// How many relations may be made.
+    most: usize,
+    /// The hook that another extension had installed.
+    previous: pg_sys::object_access_hook_type,
+}
+
+thread_local! {
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// While it exists, objects that are touched are recorded.
+pub struct Watch(());
+
+impl Watch {
+    /// Begins recording. Making more than `most` relations is an error, [`Error::TooManyLocks`]: each of them is locked until
+    /// the transaction ends, on standbys, too. `None` if objects are being recorded already.
+    pub fn begin(most: usize) -> Option<Self> {
+        LOG.with_borrow_mut(|log| {
+            if log.is_some() {
+                return None;
+            }
+            // SAFETY: a backend has one thread; the hook is taken away by `drop`.
+            let previous = unsafe { pg_sys::object_access_hook };
+            *log = Some(Log { previous, most, ..Log::default() });
+            // SAFETY: as above.
+            unsafe { pg_sys::object_access_hook = Some(record) };
+            Some(Watch(()))
+        })
+    }
+
+    /// What has been touched since this was asked for the last time, in order.
+    pub fn take(&self) -> Vec<Touched> {
+        LOG.with_borrow_mut(|log| log.as_mut().map(|log| std::mem::take(&mut log.touched)).unwrap_or_default())
+    }
+
+    /// How many relations have been made.
+    pub fn relations_made(&self) -> usize {
+        LOG.with_borrow(|log| log.as_ref().map_or(0, |log| log.made.len()))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let log = LOG.with_borrow_mut(Option::take);
+        // SAFETY: as in `begin`. A hook that was installed later goes on calling ours, which then only passes on.
+        unsafe {
+            if pg_sys::object_access_hook == Some(record as _) {
+                pg_sys::object_access_hook = log.and_then(|log| log.previous);
+            }
+        }
+    }
+}
+
+/// Whether a relation is one that was not made while the watch lasts. Catalogs do not count.
+pub fn is_foreign(relation: Oid) -> bool {
+    let is_of_user = u32::from(relation) >= pg_sys::FirstNormalObjectId;
+    is_of_user && !is_own(relation)
+}
+
+/// Whether a relation was made while the watch lasts.
+pub fn is_own(relation: Oid) -> bool {
+    LOG.with_borrow(|log| log.as_ref().is_some_and(|log| log.made.contains(&relation)))
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn record(
+    access: pg_sys::ObjectAccessType::Type,
+    class: Oid,
+    object: Oid,
+    sub: c_int,
+    argument: *mut c_void,
+) {
+    use pg_sys::ObjectAccessType::{OAT_DROP, OAT_POST_ALTER, OAT_POST_CREATE};
+    let previous = LOG.with_borrow(|log| log.as_ref().and_then(|log| log.previous));
+    if let Some(previous) = previous {
+        // SAFETY: what Postgres passed.
+        unsafe { previous(access, class, object, sub, argument) };
+    }
+    let touch = match access {
+        OAT_POST_CREATE => Touch::Made,
+        OAT_POST_ALTER => Touch::Changed,
+        OAT_DROP => Touch::Dropped,
+        _ => return,
+    };
+    let too_many = LOG.with_borrow_mut(|log| {
+        let log = log.as_mut()?;
+        log.touched.push(Touched { class, object, sub, touch });
+        if touch == Touch::Made && class == pg_sys::RelationRelationId && sub == 0 {
+            log.made.insert(object);
+        }
+        (log.made.len() > log.most).then_some(log.made.len())
+    });
+    if let Some(relations) = too_many {
+        raise(Error::TooManyLocks { locks: relations });
+    }
+}

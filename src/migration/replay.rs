@@ -1,0 +1,383 @@
+//! Running migrations on empty copies of schemas, in a subtransaction that is always undone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use pgrx::pg_sys::Oid;
+
+use super::deferred;
+use super::extensions::Extensions;
+use super::history::{History, Name, Step, Wanted};
+use super::list::Migration;
+use super::objects::{Deed, Named, deeds};
+use super::outcome::{Failure, Note, Outcome};
+use super::schemas::Schema;
+use super::temporary;
+use crate::backend::{
+    self, Call, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Watch, attempt, attempt_or_error,
+};
+use crate::error::Error;
+use crate::progress::Progress;
+
+/// How long a statement waits for a lock, as a value of `lock_timeout`. Those who come later wait behind it.
+const LOCK_TIMEOUT: &str = "100ms";
+
+/// A replay in progress: what the migrations have done so far.
+pub struct Replay<'c> {
+    call: &'c Call,
+    schemas: &'c [Schema],
+    /// The empty copies that were put in place of the schemas.
+    copies: Vec<Oid>,
+    session: SessionBefore,
+    watch: Watch,
+    extensions: Extensions,
+    pub history: History,
+    /// How many locks it may hold, and how many relations it may make.
+    most_locks: usize,
+}
+
+/// What became of a statement.
+enum Ran {
+    /// It was run, perhaps not entirely as it is.
+    Done(Vec<Note>),
+    Failed(Raised),
+}
+
+impl Ran {
+    fn not_run(note: Note) -> Self {
+        Ran::Done(vec![note])
+    }
+}
+
+/// A statement in its place.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    script: &'s Script,
+    statement: ScriptStatement,
+    step: Step,
+}
+
+impl Place<'_> {
+    /// The statement's command and its line, for notes.
+    fn name(&self) -> String {
+        format!("{} in line {}", self.script.command(self.statement), self.script.position_of(self.statement).0)
+    }
+}
+
+/// Runs the migrations in order and returns one outcome per migration that was run, and what `at_end` returns; that is
+/// called while everything that they built is still there.
+///
+/// With `stops`, the first failure ends it; otherwise only the statement that failed is left out. Refuses, 25001, a
+/// transaction that has written, and, 25006, one that must not; 53400 if it would take too many locks.
+pub fn replay<R>(
+    call: &Call,
+    migrations: &[Migration],
+    schemas: &[Schema],
+    stops: bool,
+    at_end: impl FnOnce(&Replay) -> R,
+) -> Result<(Vec<Outcome>, R), Error> {
+    backend::require_writable(c"replay_migrations()");
+    if backend::has_written() {
+        return Err(Error::WrittenAlready);
+    }
+    // Others must be able to go on locking, and a standby must be able to take the same locks.
+    let most_locks = backend::lock_table_size() / 2;
+    let watch = Watch::begin(most_locks).ok_or(Error::WrittenAlready)?;
+    let mut replay = Replay {
+        call,
+        schemas,
+        copies: Vec::new(),
+        session: SessionBefore::take(call),
+        watch,
+        extensions: Extensions::read(call, schemas),
+        history: History::default(),
+        most_locks,
+    };
+    // An error passes through as a panic, so the session is put back in order before it goes on.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        attempt(
+            || {
+                let outcomes = replay.run(migrations, stops)?;
+                Ok((outcomes, at_end(&replay)))
+            },
+            |_| false,
+        )
+    }));
+    replay.session.restore(call);
+    backend::all_is_undone();
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+impl Replay<'_> {
+    /// The schemas as the migrations have left them; one that they dropped is not among them.
+    pub fn built(&self) -> Vec<Oid> {
+        self.schemas.iter().filter_map(|schema| backend::schema_named(&schema.name)).collect()
+    }
+
+    fn run(&mut self, migrations: &[Migration], stops: bool) -> Result<Vec<Outcome>, Error> {
+        // In one order for all, so that two replays at once do not wait for each other.
+        let mut in_order: Vec<&Schema> = self.schemas.iter().collect();
+        in_order.sort_by_key(|schema| u32::from(schema.oid));
+        for schema in in_order {
+            self.copies.push(backend::move_schema_aside(schema.oid, &schema.name)?);
+        }
+        backend::disable_event_triggers();
+        let verbosity = backend::setting(c"client_min_messages");
+        let mut progress = Progress::begin("migrations replayed");
+        let mut outcomes = Vec::with_capacity(migrations.len());
+        for (index, migration) in migrations.iter().enumerate() {
+            let outcome = self.migration(index, migration, stops)?;
+            let failed = outcome.failure.is_some();
+            outcomes.push(outcome);
+            if failed && stops {
+                break;
+            }
+            backend::set(c"client_min_messages", verbosity.as_deref());
+            progress.step();
+        }
+        Ok(outcomes)
+    }
+
+    /// Runs one migration as in a connection of its own.
+    fn migration(&mut self, index: usize, migration: &Migration, stops: bool) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::new(&migration.name);
+        self.begin_session();
+        let script = match Script::parse(&migration.sql) {
+            Ok(script) => script,
+            Err(raised) => {
+                let position = backend::line_and_column(&migration.sql, raised.position);
+                outcome.fail(Failure::new(position, None, &raised));
+                return Ok(outcome);
+            }
+        };
+        outcome.statements = script.statements().len();
+        outcome.note_lines_left_out(&script.not_sql);
+        let mark = self.history.mark();
+        let ended = attempt_or_error(|| {
+            self.statements(index, &script, stops, &mut outcome)?;
+            // What the end of its transaction and of its connection would do.
+            deferred::check(self.call);
+            temporary::drop_relations(self.call);
+            Ok(())
+        });
+        match ended {
+            Ok(result) => result?,
+            Err(raised) => {
+                self.require_few_locks()?;
+                self.history.rewind(mark);
+                let last = script.statements().last();
+                let position = last.map_or((1, 1), |&last| script.position_of(last));
+                outcome.fail(Failure::new(position, last.map(|&last| script.text_of(last)), &raised));
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn begin_session(&self) {
+        self.session.reset(self.call);
+        // What explains failures reads messages. Notices would not say which migration they come from.
+        backend::set(c"lc_messages", Some("C"));
+        backend::set(c"client_min_messages", Some("warning"));
+        let names: Vec<Oid> = self.built();
+        if !backend::search_path().iter().any(|schema| names.contains(schema)) {
+            let path: Vec<_> = self.schemas.iter().map(|schema| backend::quoted_identifier(&schema.name)).collect();
+            backend::set(c"search_path", Some(&path.join(", ")));
+        }
+    }
+
+    fn statements(&mut self, index: usize, script: &Script, stops: bool, outcome: &mut Outcome) -> Result<(), Error> {
+        for (number, &statement) in script.statements().iter().enumerate() {
+            let place = Place { script, statement, step: Step { migration: index, statement: number } };
+            match self.statement(place)? {
+                Ran::Done(notes) => notes.into_iter().for_each(|note| outcome.note(note)),
+                Ran::Failed(raised) => {
+                    let position = match raised.position {
+                        0 => script.position_of(statement),
+                        character => script.position(character),
+                    };
+                    outcome.fail(Failure::new(position, Some(script.text_of(statement)), &raised));
+                    if stops {
+                        break;
+                    }
+                }
+            }
+            backend::check_for_interrupts();
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, place: Place) -> Result<Ran, Error> {
+        match place.script.kind(place.statement) {
+            Kind::Plain => self.run_plain(place),
+            Kind::Transaction { undoes: false } => Ok(Ran::Done(Vec::new())),
+            Kind::Transaction { undoes: true } => {
+                Ok(Ran::not_run(Note::NotChecked(format!("{}: what it would undo stays", place.name()))))
+            }
+            Kind::Impossible(why) => Ok(Ran::not_run(Note::NotChecked(format!("{} {why}", place.name())))),
+            Kind::CreateSchema(name) => self.create_schema(place, &name),
+            Kind::CreateExtension(name) => self.create_extension(place, &name),
+            Kind::ChangeExtensions(names) => match names.iter().find(|name| self.extensions.live(name).is_some()) {
+                Some(name) => Ok(Ran::not_run(Note::NotChecked(format!(
+                    "{}: the extension {name} is that of the live database",
+                    place.name()
+                )))),
+                None => self.attempt(place, || ()),
+            },
+            Kind::CreateGlobal(what, name) => self.create_global(place, what, &name),
+        }
+    }
+
+    /// Runs a statement. If it fails and names something of an extension that was moved aside and that no migration creates,
+    /// that is created, as a fresh database may have been given it before.
+    fn run_plain(&mut self, place: Place) -> Result<Ran, Error> {
+        let ran = self.attempt(place, || ())?;
+        let Ran::Failed(raised) = &ran else { return Ok(ran) };
+        if !matches!(&*raised.sqlstate, "42704" | "42883" | "42P01") {
+            return Ok(ran);
+        }
+        let named = self.extensions.named_in(self.call, place.script.text_of(place.statement));
+        let named: Vec<(Oid, String)> = named.iter().map(|one| (one.oid, one.name.clone())).collect();
+        let mut created = Vec::new();
+        for (extension, name) in named {
+            let create = format!("CREATE EXTENSION {} CASCADE", backend::quoted_identifier(&name));
+            let tried = attempt_or_error(|| {
+                backend::move_extension_aside(extension);
+                Script::parse(&create).map(|script| script.run(script.prepare(script.statements()[0]).0))
+            });
+            if let Ok(Ok(())) = tried {
+                self.extensions.replaced(&name);
+                created.push(name);
+            }
+        }
+        if created.is_empty() {
+            return Ok(ran);
+        }
+        let again = self.attempt(place, || ())?;
+        Ok(match again {
+            Ran::Done(mut notes) => {
+                let assumed = |name| format!("the extension {name} is there before the migrations: none creates it");
+                notes.extend(created.iter().map(|name| Note::Assumed(assumed(name))));
+                Ran::Done(notes)
+            }
+            failed => failed,
+        })
+    }
+
+    /// CREATE SCHEMA of one of the schemas that are replayed makes the one that was put in its place.
+    fn create_schema(&mut self, place: Place, name: &str) -> Result<Ran, Error> {
+        let is_public = name == "public";
+        let copy = backend::schema_named(name).filter(|schema| !is_public && self.copies.contains(schema));
+        let Some(copy) = copy else { return self.attempt(place, || ()) };
+        match self.attempt(place, || backend::drop_schema(copy))? {
+            // Something is in it already.
+            Ran::Failed(raised) if raised.sqlstate == "2BP01" => self.attempt(place, || ()),
+            ran => Ok(ran),
+        }
+    }
+
+    fn create_extension(&mut self, place: Place, name: &str) -> Result<Ran, Error> {
+        let Some(live) = self.extensions.live(name) else { return self.attempt(place, || ()) };
+        let assumed = Note::Assumed(format!("the extension {name} is there already, in schema {}", live.schema));
+        if !live.is_replaceable() {
+            return Ok(Ran::not_run(assumed));
+        }
+        let extension = live.oid;
+        match self.attempt(place, || backend::move_extension_aside(extension))? {
+            Ran::Done(notes) => {
+                self.extensions.replaced(name);
+                Ok(Ran::Done(notes))
+            }
+            Ran::Failed(_) => Ok(Ran::not_run(assumed)),
+        }
+    }
+
+    /// What is in no schema is there as it is in the live database.
+    fn create_global(&mut self, place: Place, what: &str, name: &str) -> Result<Ran, Error> {
+        match self.attempt(place, || ())? {
+            Ran::Failed(raised)
+                if raised.sqlstate == "42710"
+                    && self.history.now(Wanted { kind: what, schema: None, table: None, name }).next().is_none() =>
+            {
+                Ok(Ran::not_run(Note::Assumed(format!("the {what} {name} is there already"))))
+            }
+            ran => Ok(ran),
+        }
+    }
+
+    /// Runs a statement in a subtransaction, after `before`. It is undone if it fails, or if others would have to wait for
+    /// what it did.
+    fn attempt(&mut self, place: Place, before: impl FnOnce()) -> Result<Ran, Error> {
+        self.watch.take();
+        let tried = attempt_or_error(|| {
+            before();
+            let (statement, left_out) = place.script.prepare(place.statement);
+            if let Some(target) = left_out.target {
+                return Err(target.name);
+            }
+            backend::set(c"lock_timeout", Some(LOCK_TIMEOUT));
+            let locks = LocksBefore::take();
+            place.script.run(statement);
+            locks.foreign_relation().map_or(Ok(left_out.foreign_keys), Err)
+        });
+        match tried {
+            Ok(Ok(foreign_keys)) => {
+                self.record(place.step);
+                self.require_few_locks()?;
+                let notes = foreign_keys.into_iter().map(|target| {
+                    Note::NotChecked(format!("a foreign key to {}, which no migration made: left out", target.name))
+                });
+                Ok(Ran::Done(notes.collect()))
+            }
+            Ok(Err(relation)) => Ok(Ran::not_run(Note::NotChecked(format!(
+                "{} would lock {relation}, which no migration made",
+                place.name()
+            )))),
+            Err(raised) => {
+                self.require_few_locks()?;
+                Ok(match unchecked(&raised) {
+                    Some(why) => Ran::not_run(Note::NotChecked(format!("{} {why}: {}", place.name(), raised.message))),
+                    None => Ran::Failed(raised),
+                })
+            }
+        }
+    }
+
+    fn record(&mut self, step: Step) {
+        for deed in deeds(self.call, &self.watch.take()) {
+            match deed {
+                Deed::Made(named) => {
+                    let (address, what) = (named.address, named.of_type.clone());
+                    self.history.made(address, name(named), what, step);
+                }
+                Deed::Changed(named) => {
+                    let (address, what) = (named.address, named.of_type.clone());
+                    self.history.changed(address, name(named), what, step);
+                }
+                Deed::Dropped(address) => self.history.dropped(address, step),
+            }
+        }
+    }
+
+    /// 53400 if so many locks are held, or so many relations were made, that others are in danger.
+    fn require_few_locks(&self) -> Result<(), Error> {
+        let locks = self.session.locks.give_back_own().max(self.watch.relations_made());
+        if locks > self.most_locks { Err(Error::TooManyLocks { locks }) } else { Ok(()) }
+    }
+}
+
+/// Why an error says nothing about a statement; `None` if it does.
+fn unchecked(raised: &Raised) -> Option<&'static str> {
+    match &*raised.sqlstate {
+        "55P03" | "40P01" => Some("would wait for others"),
+        "2D000" | "25001" => Some("does not run in a transaction"),
+        _ => None,
+    }
+}
+
+/// The name that the history has for an object.
+fn name(named: Named) -> Name {
+    let Named { kind, identity, mut parts, is_in_schema, .. } = named;
+    let name = parts.pop().unwrap_or_default();
+    let mut parts = parts.into_iter();
+    let schema = if is_in_schema { parts.next() } else { None };
+    Name { kind, schema, name, table: parts.next(), identity }
+}
