@@ -70,8 +70,13 @@ impl SessionBefore {
 
     /// Undoes what no rollback undoes. The subtransaction must be over.
     pub fn restore(&self, call: &Call) {
+        // A cancel must not come between.
+        // SAFETY: the count is set back, here or by the handler of an error.
+        unsafe { pg_sys::InterruptHoldoffCount += 1 };
         self.drop_prepared_statements(call);
-        self.locks.release_advisory();
+        self.locks.release_lasting();
+        // SAFETY: as above.
+        unsafe { pg_sys::InterruptHoldoffCount -= 1 };
     }
 
     fn drop_prepared_statements(&self, call: &Call) {

@@ -3,7 +3,6 @@
 
 use pgrx::pg_sys::{self, LOCKMODE, LOCKTAG, Oid};
 
-use super::relation::qualified_name;
 use super::session::setting;
 use super::touched;
 
@@ -128,15 +127,14 @@ impl LocksBefore {
         lock.modes & !self.0.get(&lock.key()).copied().unwrap_or_default()
     }
 
-    /// The first relation that is not one's own on which a lock has been taken that others may have to wait for; its quoted
-    /// name, or its OID if it has been dropped.
-    pub fn foreign_relation(&self) -> Option<String> {
+    /// The first relation that is not one's own on which a lock has been taken that others may have to wait for.
+    pub fn foreign_relation(&self) -> Option<Oid> {
         held_locks().into_iter().find_map(|lock| {
             let relation = lock.relation()?;
             let is_catalog = u32::from(relation) < pg_sys::FirstNormalObjectId;
             let most = if is_catalog { MOST_ON_CATALOGS } else { MOST_ON_OTHERS };
             let is_too_strong = self.new_modes(&lock) >> (most + 1) != 0;
-            (is_too_strong && !touched::is_own(relation)).then(|| qualified_name(relation))
+            (is_too_strong && !touched::is_own(relation)).then_some(relation)
         })
     }
 
@@ -145,30 +143,60 @@ impl LocksBefore {
     pub fn give_back_own(&self) -> usize {
         let mut others = 0;
         for lock in held_locks() {
-            if lock.relation().is_some_and(touched::is_own) {
-                release(&lock, lock.modes, false);
-            } else if self.new_modes(&lock) != 0 {
-                others += 1;
+            match lock.relation().filter(|&relation| touched::is_own(relation)) {
+                Some(relation) => {
+                    // SAFETY: a look-up by OID; 0 if it has been dropped.
+                    let kind = unsafe { pg_sys::get_rel_relkind(relation) } as u8;
+                    let of_sequence = if kind == b'S' { lock.modes & OF_SEQUENCES } else { 0 };
+                    release(&lock, of_sequence, Holder::Transaction);
+                    // Whose this is cannot be known of a relation that is gone.
+                    let unknown = if kind == 0 { OF_SEQUENCES } else { 0 };
+                    release(&lock, lock.modes & !of_sequence & !unknown, Holder::Current);
+                }
+                None => others += usize::from(self.new_modes(&lock) != 0),
             }
         }
         others
     }
 
-    /// Releases advisory locks that the session has taken since and would keep. Those of the transaction must be gone.
-    pub fn release_advisory(&self) {
-        for lock in held_locks().iter().filter(|lock| lock.is(pg_sys::LockTagType::LOCKTAG_ADVISORY)) {
-            release(lock, self.new_modes(lock), true);
+    /// Releases what has been taken since and outlives a subtransaction, which must be over: advisory locks of the session,
+    /// and locks on sequences.
+    pub fn release_lasting(&self) {
+        for lock in held_locks() {
+            let modes = self.new_modes(&lock);
+            if lock.is(pg_sys::LockTagType::LOCKTAG_ADVISORY) {
+                release(&lock, modes, Holder::Session);
+            } else if lock.relation().is_some() {
+                release(&lock, modes & OF_SEQUENCES, Holder::Transaction);
+            }
         }
     }
 }
 
+/// What nextval locks a sequence with, for the entire transaction (lock_and_open_sequence in sequence.c).
+const OF_SEQUENCES: i32 = 1 << pg_sys::RowExclusiveLock;
+
+/// Who holds a lock within the session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// The current subtransaction.
+    Current,
+    Transaction,
+    Session,
+}
+
 /// Releases a lock as often as it was taken.
-fn release(lock: &HeldLock, modes: i32, of_session: bool) {
-    for mode in 1..=(pg_sys::AccessExclusiveLock as LOCKMODE) {
-        // SAFETY: the session's own locks. Releasing what another resource owner holds fails, which ends the loop.
-        unsafe {
-            while modes & bit(mode) != 0 && is_held(lock, mode) && pg_sys::LockRelease(&lock.tag, mode, of_session) {}
+fn release(lock: &HeldLock, modes: i32, holder: Holder) {
+    // SAFETY: the session's own locks. Releasing what another one holds fails, which ends the loop.
+    unsafe {
+        let before = pg_sys::CurrentResourceOwner;
+        if holder == Holder::Transaction {
+            pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
         }
+        for mode in (1..=pg_sys::AccessExclusiveLock as LOCKMODE).filter(|&mode| modes & bit(mode) != 0) {
+            while is_held(lock, mode) && pg_sys::LockRelease(&lock.tag, mode, holder == Holder::Session) {}
+        }
+        pg_sys::CurrentResourceOwner = before;
     }
 }
 

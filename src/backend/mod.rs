@@ -47,7 +47,7 @@ pub use held_locks::{LocksBefore, lock_table_size};
 pub use lock::{Lock, ReturnableLock, advisory_lock, advisory_try_lock, advisory_unlock, holds_advisory_lock};
 pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use mismatch::Raised;
-pub use relation::{equality_operator, has_pending_triggers};
+pub use relation::{equality_operator, has_pending_triggers, qualified_name};
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
 pub use row_trigger::{RowTrigger, When};

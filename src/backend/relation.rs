@@ -23,14 +23,16 @@ pub fn has_pending_triggers(table: Oid) -> bool {
     unsafe { pg_sys::AfterTriggerPendingOnRel(table) }
 }
 
-/// The name of a relation with its schema, quoted; its number if there is no such relation.
-pub fn qualified_name(relation: Oid) -> String {
+/// The name of a relation with its schema, quoted; its OID if there is no such relation. `schema_name` may know a schema by
+/// another name than its present one.
+pub fn qualified_name(relation: Oid, schema_name: impl FnOnce(Oid) -> Option<String>) -> String {
     // SAFETY: any OID is allowed; the names are strings in the current memory context, or null.
     unsafe {
         let name = |name: *const core::ffi::c_char| {
             (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
         };
-        let schema = name(pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation)));
+        let schema = pg_sys::get_rel_namespace(relation);
+        let schema = schema_name(schema).or_else(|| name(pg_sys::get_namespace_name(schema)));
         match (schema, name(pg_sys::get_rel_name(relation))) {
             (Some(schema), Some(name)) => format!("{}.{}", quoted_identifier(&schema), quoted_identifier(&name)),
             _ => format!("the relation with OID {}", u32::from(relation)),

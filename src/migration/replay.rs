@@ -311,7 +311,7 @@ impl Replay<'_> {
             before();
             let (statement, left_out) = place.script.prepare(place.statement);
             if let Some(target) = left_out.target {
-                return Err(target.name);
+                return Err(target);
             }
             backend::set(c"lock_timeout", Some(LOCK_TIMEOUT));
             let locks = LocksBefore::take();
@@ -323,13 +323,15 @@ impl Replay<'_> {
                 self.record(place.step);
                 self.require_few_locks()?;
                 let notes = foreign_keys.into_iter().map(|target| {
-                    Note::NotChecked(format!("a foreign key to {}, which no migration made: left out", target.name))
+                    let name = self.live_name(target);
+                    Note::NotChecked(format!("a foreign key to {name}, which no migration made: left out"))
                 });
                 Ok(Ran::Done(notes.collect()))
             }
             Ok(Err(relation)) => Ok(Ran::not_run(Note::NotChecked(format!(
-                "{} would lock {relation}, which no migration made",
-                place.name()
+                "{} would lock {}, which no migration made",
+                place.name(),
+                self.live_name(relation)
             )))),
             Err(raised) => {
                 self.require_few_locks()?;
@@ -355,6 +357,13 @@ impl Replay<'_> {
                 Deed::Dropped(address) => self.history.dropped(address, step),
             }
         }
+    }
+
+    /// The name of a relation that is not the migrations' own, as it is outside of the replay.
+    fn live_name(&self, relation: Oid) -> String {
+        backend::qualified_name(relation, |schema| {
+            self.schemas.iter().find(|aside| aside.oid == schema).map(|aside| aside.name.clone())
+        })
     }
 
     /// 53400 if so many locks are held, or so many relations were made, that others are in danger.

@@ -8,21 +8,13 @@ use super::{Script, Statement, as_node, text};
 use pg_sys::NodeTag::*;
 use pg_sys::ObjectType::*;
 
-/// A relation that is not the script's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    pub oid: pg_sys::Oid,
-    /// Quoted, with its schema.
-    pub name: String,
-}
-
 /// What [`Script::prepare`] had to leave out of a statement.
 #[derive(Debug, Default)]
 pub struct LeftOut {
     /// What foreign keys refer to that were left out.
-    pub foreign_keys: Vec<Target>,
+    pub foreign_keys: Vec<pg_sys::Oid>,
     /// The relation for which the statement must not be run at all.
-    pub target: Option<Target>,
+    pub target: Option<pg_sys::Oid>,
 }
 
 impl Script {
@@ -50,7 +42,7 @@ impl Script {
 ///
 /// # Safety
 /// The name must be valid or null.
-unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<Target> {
+unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<pg_sys::Oid> {
     if name.is_null() {
         return None;
     }
@@ -64,7 +56,7 @@ unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<Target> {
             core::ptr::null_mut(),
         )
     };
-    touched::is_foreign(oid).then(|| Target { oid, name: super::super::relation::qualified_name(oid) })
+    touched::is_foreign(oid).then_some(oid)
 }
 
 /// # Safety
