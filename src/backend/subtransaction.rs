@@ -42,10 +42,10 @@ pub fn attempt<R>(body: impl FnOnce() -> R, keeps: impl FnOnce(&R) -> bool) -> R
 
 /// Runs `body` in a subtransaction, which is undone unless it returns `Ok`. An error of Postgres becomes a value, unless it
 /// ends the call.
-pub fn attempt_or_error<T, E>(body: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Raised> {
+pub fn attempt_or_error<T, E>(body: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Box<Raised>> {
     catch_unwind(AssertUnwindSafe(|| attempt(body, Result::is_ok))).map_err(|panic| {
         match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
-            Some(raised) if !raised.ends_the_call() => raised,
+            Some(raised) if !raised.ends_the_call() => Box::new(raised),
             _ => resume_unwind(panic),
         }
     })

@@ -1,6 +1,6 @@
 //! Constraints that are checked when a transaction commits.
 
-use crate::backend::{self, Call, Script, Statement, connect};
+use crate::backend::{self, Call, Statement, connect};
 
 use pgrx::pg_sys::Oid;
 
@@ -18,20 +18,13 @@ pub fn check(call: &Call) {
     if !tables.into_iter().any(backend::has_pending_triggers) {
         return;
     }
-    run("SET CONSTRAINTS ALL IMMEDIATE");
+    backend::run_script("SET CONSTRAINTS ALL IMMEDIATE");
     // There is no way back to what each constraint is at first. A later one that is made INITIALLY IMMEDIATE is deferred until
     // the next check.
-    run("SET CONSTRAINTS ALL DEFERRED");
+    backend::run_script("SET CONSTRAINTS ALL DEFERRED");
     let immediate: Vec<String> =
         connect(call, |db| db.run(&IMMEDIATE, &[]).iter().map(|row| row.value("name")).collect());
     if !immediate.is_empty() {
-        run(&format!("SET CONSTRAINTS {} IMMEDIATE", immediate.join(", ")));
-    }
-}
-
-fn run(sql: &str) {
-    let Ok(script) = Script::parse(sql) else { return };
-    for &statement in script.statements() {
-        script.run(statement);
+        backend::run_script(&format!("SET CONSTRAINTS {} IMMEDIATE", immediate.join(", ")));
     }
 }

@@ -10,7 +10,11 @@ use crate::backend::{Call, Statement, connect};
 const OWN: &str = "pg_versioned";
 
 static INSTALLED: Statement = Statement::new(
-    "SELECT e.oid, e.extname::text AS name, n.nspname::text AS schema
+    "SELECT e.oid, e.extname::text AS name, n.nspname::text AS schema,
+            ARRAY(SELECT r.extname::text
+                    FROM pg_depend d JOIN pg_extension r ON r.oid = d.refobjid
+                   WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+                     AND d.refclassid = 'pg_extension'::regclass) AS requires
        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
       ORDER BY e.extname",
 );
@@ -43,6 +47,8 @@ pub struct Extension {
     pub oid: Oid,
     pub name: String,
     pub schema: String,
+    /// Names of others that it needs.
+    requires: Vec<String>,
     /// It was moved aside with its schema, so nothing of it can be seen.
     pub is_aside: bool,
     /// The replay has created one of the same name.
@@ -66,7 +72,8 @@ impl Extensions {
             let extensions = rows.iter().map(|row| {
                 let schema: String = row.value("schema");
                 let is_aside = schemas.iter().any(|aside| aside.name == schema);
-                Extension { oid: row.value("oid"), name: row.value("name"), schema, is_aside, is_replaced: false }
+                let (oid, name, requires) = (row.value("oid"), row.value("name"), row.value("requires"));
+                Extension { oid, name, schema, requires, is_aside, is_replaced: false }
             });
             Extensions(extensions.collect())
         })
@@ -77,9 +84,23 @@ impl Extensions {
         self.0.iter().find(|extension| extension.name == name && !extension.is_replaced)
     }
 
-    /// The replay has created another one of this name.
-    pub fn replaced(&mut self, name: &str) {
-        for extension in self.0.iter_mut().filter(|extension| extension.name == name) {
+    /// Those that must be out of the way before one can be created: itself and those that it needs.
+    pub fn in_the_way_of(&self, name: &str) -> Vec<Oid> {
+        let mut found: Vec<&Extension> = Vec::new();
+        let mut names = vec![name];
+        while let Some(name) = names.pop() {
+            let replaceable = self.live(name).filter(|extension| extension.is_replaceable());
+            if let Some(extension) = replaceable.filter(|one| found.iter().all(|known| known.oid != one.oid)) {
+                found.push(extension);
+                names.extend(extension.requires.iter().map(String::as_str));
+            }
+        }
+        found.into_iter().map(|extension| extension.oid).collect()
+    }
+
+    /// The replay has created others of the same names.
+    pub fn replaced(&mut self, extensions: &[Oid]) {
+        for extension in self.0.iter_mut().filter(|extension| extensions.contains(&extension.oid)) {
             extension.is_replaced = true;
         }
     }

@@ -39,7 +39,7 @@ pub struct Replay<'c> {
 enum Ran {
     /// It was run, perhaps not entirely as it is.
     Done(Vec<Note>),
-    Failed(Raised),
+    Failed(Box<Raised>),
 }
 
 impl Ran {
@@ -157,7 +157,8 @@ impl Replay<'_> {
             // What the end of its transaction and of its connection would do.
             deferred::check(self.call);
             temporary::drop_relations(self.call);
-            Ok(())
+            // Locks can only be given back by the subtransaction that has them.
+            self.require_few_locks()
         });
         match ended {
             Ok(result) => result?,
@@ -235,19 +236,8 @@ impl Replay<'_> {
             return Ok(ran);
         }
         let named = self.extensions.named_in(self.call, place.script.text_of(place.statement));
-        let named: Vec<(Oid, String)> = named.iter().map(|one| (one.oid, one.name.clone())).collect();
-        let mut created = Vec::new();
-        for (extension, name) in named {
-            let create = format!("CREATE EXTENSION {} CASCADE", backend::quoted_identifier(&name));
-            let tried = attempt_or_error(|| {
-                backend::move_extension_aside(extension);
-                Script::parse(&create).map(|script| script.run(script.prepare(script.statements()[0]).0))
-            });
-            if let Ok(Ok(())) = tried {
-                self.extensions.replaced(&name);
-                created.push(name);
-            }
-        }
+        let named: Vec<String> = named.iter().map(|one| one.name.clone()).collect();
+        let created: Vec<String> = named.into_iter().filter(|name| self.create_missing_extension(name)).collect();
         if created.is_empty() {
             return Ok(ran);
         }
@@ -260,6 +250,21 @@ impl Replay<'_> {
             }
             failed => failed,
         })
+    }
+
+    /// Creates an extension that was moved aside, and those that it needs. False if that fails.
+    fn create_missing_extension(&mut self, name: &str) -> bool {
+        let in_the_way = self.extensions.in_the_way_of(name);
+        let tried = attempt_or_error(|| {
+            in_the_way.iter().for_each(|&extension| backend::move_extension_aside(extension));
+            backend::run_script(&format!("CREATE EXTENSION {} CASCADE", backend::quoted_identifier(name)));
+            Ok::<(), Error>(())
+        });
+        let is_created = matches!(tried, Ok(Ok(())));
+        if is_created {
+            self.extensions.replaced(&in_the_way);
+        }
+        is_created
     }
 
     /// CREATE SCHEMA of one of the schemas that are replayed makes the one that was put in its place.
@@ -280,10 +285,11 @@ impl Replay<'_> {
         if !live.is_replaceable() {
             return Ok(Ran::not_run(assumed));
         }
-        let extension = live.oid;
-        match self.attempt(place, || backend::move_extension_aside(extension))? {
+        let in_the_way = self.extensions.in_the_way_of(name);
+        let make_way = || in_the_way.iter().for_each(|&extension| backend::move_extension_aside(extension));
+        match self.attempt(place, make_way)? {
             Ran::Done(notes) => {
-                self.extensions.replaced(name);
+                self.extensions.replaced(&in_the_way);
                 Ok(Ran::Done(notes))
             }
             Ran::Failed(_) => Ok(Ran::not_run(assumed)),

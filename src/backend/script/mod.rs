@@ -10,6 +10,7 @@ use std::ffi::{CStr, CString};
 use pgrx::{PgList, PgMemoryContexts, pg_sys};
 
 pub use self::kind::Kind;
+pub use self::run::run_script;
 use super::guard::{self, PostgresError};
 use super::mismatch::Raised;
 
@@ -36,7 +37,7 @@ impl Script {
     /// Parses a script. If it cannot be parsed as it is, lines that only psql understands are taken out.
     ///
     /// `sql` must not contain NUL. An error is one of Postgres about the text.
-    pub fn parse(sql: &str) -> Result<Script, Raised> {
+    pub fn parse(sql: &str) -> Result<Script, Box<Raised>> {
         match Self::parse_exactly(sql.to_owned()) {
             Ok(script) => Ok(script),
             Err(error) => match scan::without_psql(sql) {
@@ -49,7 +50,7 @@ impl Script {
         }
     }
 
-    fn parse_exactly(sql: String) -> Result<Script, Raised> {
+    fn parse_exactly(sql: String) -> Result<Script, Box<Raised>> {
         let text = CString::new(sql).expect("texts contain no NUL");
         let mut memory = PgMemoryContexts::new("pg_versioned script");
         // SAFETY: the parser only reads the text, which moves into the result; the trees live in `memory`.
@@ -105,10 +106,10 @@ pub fn line_and_column(text: &str, character: usize) -> (usize, usize) {
 }
 
 /// Runs `body`, which calls a function of Postgres that holds nothing which an error would have to release.
-pub(super) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Raised> {
+pub(super) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Box<Raised>> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|panic| {
         match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
-            Some(raised) if !raised.ends_the_call() => raised,
+            Some(raised) if !raised.ends_the_call() => Box::new(raised),
             _ => std::panic::resume_unwind(panic),
         }
     })

@@ -5,6 +5,12 @@ use pgrx::{PgList, PgMemoryContexts, pg_sys};
 use super::super::guard;
 use super::{Script, Statement};
 
+/// Runs a script that is known to be one.
+pub fn run_script(sql: &str) {
+    let script = Script::parse(sql).ok().expect("the script can be parsed");
+    script.statements().iter().for_each(|&statement| script.run(statement));
+}
+
 impl Script {
     /// Runs a statement, whose result is thrown away.
     pub fn run(&self, statement: Statement) {
