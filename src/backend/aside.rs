@@ -77,9 +77,17 @@ pub fn move_extension_aside(extension: Oid) {
     });
 }
 
-/// Keeps event triggers from firing: a fresh database has none.
-pub fn disable_event_triggers() {
+/// Keeps event triggers from firing, and publications of all tables from forbidding changes of tables without a primary
+/// key: a fresh database has none.
+pub fn disable_database_wide_rules() {
     const DISABLED: core::ffi::c_char = b'D' as _;
+    change_rows(pg_sys::PublicationRelationId, |tuple| {
+        // SAFETY: a copy of a row of pg_publication.
+        unsafe {
+            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_publication>();
+            std::mem::take(&mut (*form).puballtables)
+        }
+    });
     change_rows(pg_sys::EventTriggerRelationId, |tuple| {
         // SAFETY: a copy of a row of pg_event_trigger.
         unsafe {

@@ -36,7 +36,7 @@ mod writer;
 pub mod zstd;
 
 pub use aside::{
-    disable_event_triggers, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_named,
+    disable_database_wide_rules, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_named,
     search_path,
 };
 pub use bytes::Bytes;

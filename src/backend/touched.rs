@@ -77,7 +77,8 @@ impl Drop for Watch {
         let log = LOG.with_borrow_mut(Option::take);
         // SAFETY: as in `begin`. A hook that was installed later goes on calling ours, which then only passes on.
         unsafe {
-            if pg_sys::object_access_hook == Some(record as _) {
+            let ours: unsafe extern "C-unwind" fn(_, _, _, _, _) = record;
+            if pg_sys::object_access_hook.is_some_and(|hook| core::ptr::fn_addr_eq(hook, ours)) {
                 pg_sys::object_access_hook = log.and_then(|log| log.previous);
             }
         }

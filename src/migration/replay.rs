@@ -120,7 +120,7 @@ impl Replay<'_> {
         for schema in in_order {
             self.copies.push(backend::move_schema_aside(schema.oid, &schema.name)?);
         }
-        backend::disable_event_triggers();
+        backend::disable_database_wide_rules();
         let verbosity = backend::setting(c"client_min_messages");
         let mut progress = Progress::begin("migrations replayed");
         let mut outcomes = Vec::with_capacity(migrations.len());

@@ -51,6 +51,9 @@ pub fn first_token(sql: &[u8]) -> usize {
     first
 }
 
+/// How many bytes are scanned at first for a part that is not SQL.
+const FIRST_WINDOW: usize = 1 << 16;
+
 /// A script without what only psql understands.
 pub struct WithoutPsql {
     /// As long as the script, in characters and lines.
@@ -73,14 +76,15 @@ pub fn without_psql(sql: &str) -> Option<WithoutPsql> {
     }
     let mut result = String::with_capacity(sql.len());
     let mut lines = Vec::new();
-    let mut at = 0;
+    let (mut at, mut line) = (0, 1);
     for (start, end) in blank {
-        result.push_str(&sql[at..start]);
-        let first = 1 + sql[..start].matches('\n').count();
-        let part = sql[start..end].trim_end_matches('\n');
-        lines.extend(first..=first + part.matches('\n').count());
-        result.extend(sql[start..end].chars().map(|c| if c == '\n' { c } else { ' ' }));
-        at = end;
+        let (before, part) = (&sql[at..start], &sql[start..end]);
+        line += before.matches('\n').count();
+        let next = line + part.matches('\n').count();
+        lines.extend(if part.ends_with('\n') { line..next } else { line..next + 1 });
+        result.push_str(before);
+        result.extend(part.chars().map(|c| if c == '\n' { c } else { ' ' }));
+        (at, line) = (end, next);
     }
     result.push_str(&sql[at..]);
     lines.dedup();
@@ -89,8 +93,21 @@ pub fn without_psql(sql: &str) -> Option<WithoutPsql> {
 
 /// Beginning and end of the next part, from an offset on, that is not SQL.
 fn next_foreign_part(sql: &str, from: usize) -> Option<(usize, usize)> {
-    let rest = &sql[from..];
-    let text = CString::new(rest).expect("texts contain no NUL");
+    // Not the entire rest each time: a dump may have thousands of such parts.
+    let mut window = FIRST_WINDOW;
+    loop {
+        let end = sql.floor_char_boundary(from.saturating_add(window));
+        let found = foreign_part(&sql[from..], end - from);
+        if found.is_some() || end == sql.len() {
+            return found.map(|(start, end)| (from + start, from + end));
+        }
+        window *= 2;
+    }
+}
+
+/// The first part of a text that is not SQL, if it begins within the first `window` bytes.
+fn foreign_part(rest: &str, window: usize) -> Option<(usize, usize)> {
+    let text = CString::new(&rest[..window]).expect("texts contain no NUL");
     let mut found = None;
     let mut copy = Copy::default();
     // The token before is known in full only when the next one begins.
@@ -101,7 +118,7 @@ fn next_foreign_part(sql: &str, from: usize) -> Option<(usize, usize)> {
             found = Some((start, line_end(rest, start)));
         } else if copy.ends_with(token) {
             let data = line_end(rest, start);
-            found = Some((data, data_end(rest, data)));
+            found = Some((data, data_end(rest, data))).filter(|(start, end)| start < end);
         }
         found.is_none()
     };
@@ -111,7 +128,7 @@ fn next_foreign_part(sql: &str, from: usize) -> Option<(usize, usize)> {
         let goes_on = start.is_none_or(|start| look(start, at));
         if goes_on && (here.starts_with('\\') || here.starts_with(';')) { look(at, at + 1) } else { goes_on }
     });
-    found.map(|(start, end)| (from + start, from + end)).filter(|(start, end)| start < end)
+    found
 }
 
 /// Offset after the line that `at` is in.
