@@ -8,8 +8,8 @@
 //! - [`exclusive`], [`locks`], [`caller`], [`limit`], [`events`], [`content`], [`progress`]: what several of them share.
 //!   Only [`locks`] knows lock keys, and only [`caller`] decides who may do what.
 //! - [`backend`]: the only place that touches the C API of Postgres, and the only one with `unsafe`.
-//! - [`input`], [`settings`], [`path`], [`text`], [`hex`], [`error`]: checks and values, without a database. Only
-//!   [`error`] knows SQLSTATEs.
+//! - [`input`], [`settings`], [`path`], [`text`], [`tokens`], [`hex`], [`error`]: checks and values, without a database.
+//!   Only [`error`] knows SQLSTATEs.
 
 use pgrx::prelude::*;
 
@@ -37,6 +37,7 @@ mod project;
 mod retention;
 mod settings;
 mod text;
+mod tokens;
 mod version;
 
 pgrx::pg_module_magic!(name, version);

@@ -1,6 +1,6 @@
-//! Addresses of objects in the catalogs.
+//! The address of an object: what Postgres knows it by, whatever its name.
 
-/// An object: its catalog, its OID, and the number of a column, or 0.
+/// The catalogue that an object is in, its OID there, and the number of a column (0 for anything else).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Address {
     pub class: u32,

@@ -165,28 +165,39 @@ impl Object {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mark(usize);
 
+/// What a statement dropped.
+type Dropped = (Step, HashMap<Key, Vec<usize>>);
+
 /// The past of all objects.
 #[derive(Default, Debug)]
 pub struct History {
     objects: Vec<Object>,
     by_address: HashMap<Address, Vec<usize>>,
-    /// By space and name: the objects that have or had it.
-    by_name: HashMap<(String, String), Vec<usize>>,
+    /// The objects that have or had such a name, in upper or lower case, each once.
+    by_name: HashMap<Key, Vec<usize>>,
     by_identity: HashMap<String, Vec<usize>>,
     /// The object of every event, in order.
     log: Vec<usize>,
     /// What the latest statement dropped, by space and name.
-    just_dropped: Option<(Step, HashMap<(String, String), Vec<usize>>)>,
+    just_dropped: Option<Dropped>,
     /// What was made by steps that have been forgotten, by space and name.
-    forgotten: HashMap<(String, String), Vec<(Name, Step)>>,
+    forgotten: HashMap<Key, Vec<(Name, Step)>>,
 }
 
-fn key(name: &Name) -> (String, String) {
-    (space(&name.kind).to_owned(), name.name.clone())
+/// A space and a name in it, in lower case.
+type Key = (String, String);
+
+fn key(kind: &str, name: &str) -> Key {
+    (space(kind).to_owned(), name.to_ascii_lowercase())
+}
+
+fn key_of(name: &Name) -> Key {
+    key(&name.kind, &name.name)
 }
 
 impl History {
-    /// A statement made an object. Of a statement that also drops objects, the drops come first: what it drops and makes
+    /// A statement made an object. `what` is what is worth knowing of it: the type of a column as `format_type` prints it, the
+    /// definition of a constraint as `pg_get_constraintdef` does, the values of an enum type as a list of literals. Of a statement that also drops objects, the drops come first: what it drops and makes
     /// again under the same name, as ALTER COLUMN TYPE does with constraints and indexes, is one object to a reader.
     pub fn made(&mut self, address: Address, name: Name, what: Option<String>, by: Step) {
         let within = self.container(address, &name);
@@ -211,7 +222,7 @@ impl History {
         let Some(id) = self.live(address) else { return };
         self.objects[id].events.push(Event { by, then: Then::Gone });
         self.log.push(id);
-        let key = key(self.objects[id].name());
+        let key = key_of(self.objects[id].name());
         match &mut self.just_dropped {
             Some((step, dropped)) if *step == by => dropped.entry(key).or_default().push(id),
             other => *other = Some((by, HashMap::from([(key, vec![id])]))),
@@ -230,21 +241,17 @@ impl History {
             let Some(id) = self.log.pop() else { return };
             let object = &mut self.objects[id];
             let Some(Event { by, then: Then::Is(state) }) = object.events.pop() else { continue };
-            let before = object.events.iter().rev().find_map(|event| match &event.then {
-                Then::Is(before) => Some(before),
-                Then::Gone => None,
-            });
-            let fresh = Fresh::new(before, &state);
-            let is_first = before.is_none();
+            let fresh = Fresh::new(object, &state);
+            let is_first = object.events.is_empty();
             if is_first && object.is_made {
-                self.forgotten.entry(key(&state.name)).or_default().push((state.name.clone(), by));
+                self.forgotten.entry(key_of(&state.name)).or_default().push((state.name.clone(), by));
             }
             // Events are forgotten in the opposite order, so the last entry is this event's.
             if fresh.address {
                 pop(&mut self.by_address, &state.address);
             }
             if fresh.name {
-                pop(&mut self.by_name, &key(&state.name));
+                pop(&mut self.by_name, &key_of(&state.name));
             }
             if fresh.identity {
                 pop(&mut self.by_identity, &state.name.identity);
@@ -256,13 +263,13 @@ impl History {
     }
 
     /// Objects that now have this name, the newest first.
-    pub fn now<'h>(&'h self, wanted: Wanted<'h>) -> impl Iterator<Item = &'h Object> {
+    pub fn now<'h>(&'h self, wanted: Wanted) -> impl Iterator<Item = &'h Object> {
         self.named(wanted).filter(move |&object| self.is_there(object) && self.matches(object.state(), wanted))
     }
 
     /// Objects that had this name and have it no more, because they or what they are in were renamed, moved or dropped;
     /// the newest first.
-    pub fn once<'h>(&'h self, wanted: Wanted<'h>) -> impl Iterator<Item = &'h Object> {
+    pub fn once<'h>(&'h self, wanted: Wanted) -> impl Iterator<Item = &'h Object> {
         self.named(wanted).filter(move |&object| {
             object.states().any(|(_, state)| self.matches(state, wanted))
                 && !(self.is_there(object) && self.matches(object.state(), wanted))
@@ -270,24 +277,23 @@ impl History {
     }
 
     /// Objects that now have this name, but for upper and lower case.
-    pub fn in_other_case<'h>(&'h self, wanted: Wanted<'h>) -> impl Iterator<Item = &'h Object> {
-        let folded = wanted.name.to_lowercase();
-        self.objects.iter().rev().filter(move |&object| {
-            let name = object.name();
-            space(&name.kind) == space(wanted.kind)
-                && name.name != wanted.name
-                && name.name.to_lowercase() == folded
+    pub fn in_other_case<'h>(&'h self, wanted: Wanted) -> impl Iterator<Item = &'h Object> {
+        self.named(wanted).filter(move |&object| {
+            let name = &object.name().name;
+            name != wanted.name
+                && name.eq_ignore_ascii_case(wanted.name)
                 && self.is_there(object)
-                && self.matches(object.state(), Wanted { name: &name.name, ..wanted })
+                && self.matches(object.state(), Wanted { name, ..wanted })
         })
     }
 
     /// Whoever made an object of this name and was forgotten then; the latest.
     pub fn undone(&self, wanted: Wanted) -> Option<Step> {
-        let undone = self.forgotten.get(&(space(wanted.kind).to_owned(), wanted.name.to_owned()))?;
+        let undone = self.forgotten.get(&key(wanted.kind, wanted.name))?;
         let fits = |given: Option<&str>, own: &Option<String>| given.is_none() || given == own.as_deref();
-        let mut fitting =
-            undone.iter().filter(|(name, _)| fits(wanted.schema, &name.schema) && fits(wanted.table, &name.table));
+        let mut fitting = undone.iter().filter(|(name, _)| {
+            name.name == wanted.name && fits(wanted.schema, &name.schema) && fits(wanted.table, &name.table)
+        });
         fitting.next_back().map(|&(_, by)| by)
     }
 
@@ -348,7 +354,7 @@ impl History {
     }
 
     fn named(&self, wanted: Wanted) -> impl Iterator<Item = &Object> {
-        let ids = self.by_name.get(&(space(wanted.kind).to_owned(), wanted.name.to_owned()));
+        let ids = self.by_name.get(&key(wanted.kind, wanted.name));
         ids.into_iter().flatten().rev().map(|&id| &self.objects[id])
     }
 
@@ -398,10 +404,12 @@ impl History {
     /// The object that the same statement dropped under the same name.
     fn replaced(&mut self, name: &Name, within: Option<usize>, by: Step) -> Option<usize> {
         let (step, dropped) = self.just_dropped.as_mut()?;
-        let ids = dropped.get_mut(&key(name)).filter(|_| *step == by)?;
+        let ids = dropped.get_mut(&key_of(name)).filter(|_| *step == by)?;
         let is_same = |id: &usize| {
             let before = self.objects[*id].state();
-            before.within == within && before.name.schema == name.schema && before.name.table == name.table
+            // Texts may be older than a renaming of the table or schema.
+            let has_same_texts = before.name.schema == name.schema && before.name.table == name.table;
+            before.name.name == name.name && before.within == within && (within.is_some() || has_same_texts)
         };
         ids.iter().position(is_same).map(|at| ids.swap_remove(at))
     }
@@ -414,12 +422,12 @@ impl History {
 
     fn push(&mut self, id: usize, by: Step, state: State) {
         let object = &mut self.objects[id];
-        let fresh = Fresh::new(object.states().next_back().map(|(_, before)| before), &state);
+        let fresh = Fresh::new(object, &state);
         if fresh.address {
             self.by_address.entry(state.address).or_default().push(id);
         }
         if fresh.name {
-            self.by_name.entry(key(&state.name)).or_default().push(id);
+            self.by_name.entry(key_of(&state.name)).or_default().push(id);
         }
         if fresh.identity {
             self.by_identity.entry(state.name.identity.clone()).or_default().push(id);
@@ -437,11 +445,14 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn new(before: Option<&State>, after: &State) -> Fresh {
-        let Some(before) = before else { return Fresh { address: true, name: true, identity: true } };
+    fn new(object: &Object, after: &State) -> Fresh {
+        let Some((_, before)) = object.states().next_back() else {
+            return Fresh { address: true, name: true, identity: true };
+        };
+        let had_name = |state: &State| key_of(&state.name) == key_of(&after.name);
         Fresh {
             address: before.address != after.address,
-            name: before.name.name != after.name.name || space(&before.name.kind) != space(&after.name.kind),
+            name: before.name.name != after.name.name && !object.states().any(|(_, state)| had_name(state)),
             identity: before.name.identity != after.name.identity,
         }
     }

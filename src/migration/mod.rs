@@ -1,10 +1,14 @@
 //! Migrations: whether they still build what the schemas hold.
 //!
-//! [`list`] reads the argument `p_migrations`. Everything runs with the caller's own rights.
+//! [`list`] reads the argument `p_migrations`, [`schemas`] the argument `p_schemas`. [`replay`] runs migrations on empty
+//! copies of the schemas; [`objects`] says what each statement did, [`history`] remembers it, and [`explain`] finds the cause
+//! of a failure in it. [`outcome`] is what is said of a migration. Everything runs with the caller's own rights.
 
 mod address;
 mod call;
 mod deferred;
+mod elsewhere;
+mod explain;
 mod extensions;
 mod history;
 pub mod list;

@@ -10,7 +10,6 @@ mod numbers;
 mod parents;
 mod shape;
 mod suspects;
-mod tokens;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;

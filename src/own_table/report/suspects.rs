@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tokens::{Token, tokens};
+use crate::tokens::{Token, tokens};
 
 /// The table, and the columns that a function would count by.
 pub struct Subject<'a> {
