@@ -534,6 +534,45 @@ CREATE FUNCTION @extschema@.import_project_versions(
 COMMENT ON FUNCTION @extschema@.import_project_versions(regclass, regclass, jsonb, boolean) IS
     'Imports a table of project versions, and one of their metadata if there is one, into project_versions: whatever status they have, with or without metadata. Missing and repeated numbers are repaired, ids that are ULIDs are kept, what does not fit is repaired or skipped and reported. The files of an imported version are not known. p_mapping has the names of the tables'' columns, {"versions": {...}, "metadata": {...}}. Run again, it imports only what is new; imported_versions says which row became what. With p_dry_run it only reports. For privileged callers, who must be able to read all rows of the tables. Errors: 22023, 42501, 40001.';
 
+-- Whether migrations still build what the schemas hold.
+
+CREATE FUNCTION @extschema@.replay_migrations(
+    p_migrations    jsonb,
+    p_schemas       text[] DEFAULT '{public}',
+    p_stop_on_error boolean DEFAULT true
+) RETURNS TABLE (
+        name        text,
+        ok          boolean,
+        statements  integer,
+        sqlstate    text,
+        message     text,
+        line        integer,
+        col         integer,
+        statement   text,
+        explanation text
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 100
+    AS 'MODULE_PATHNAME', 'replay_migrations_wrapper';
+COMMENT ON FUNCTION @extschema@.replay_migrations(jsonb, text[], boolean) IS
+    'Runs migrations, an array of {"name", "sql"}, in order on empty copies of the schemas p_schemas, with the caller''s own rights, and undoes everything. The schemas themselves are neither locked nor changed. Returns one row per migration that was run; with p_stop_on_error the first one that fails is the last. Of a migration that fails, statement, line and col are the first statement that fails and where, and explanation says which migration is the cause, where that is known; it also says what was assumed and what was not checked. For owners of the schemas. Errors: 22023, 25001, 25006, 40001, 42501, 53400.';
+
+CREATE FUNCTION @extschema@.schema_drift(
+    p_migrations jsonb,
+    p_schemas    text[] DEFAULT '{public}',
+    p_include    text[] DEFAULT '{}'
+) RETURNS TABLE (
+        kind       text,
+        object     text,
+        difference text,
+        expected   text,
+        actual     text,
+        migration  text
+    )
+    LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100 ROWS 100
+    AS 'MODULE_PATHNAME', 'schema_drift_wrapper';
+COMMENT ON FUNCTION @extschema@.schema_drift(jsonb, text[], text[]) IS
+    'What migrations build, as replay_migrations runs them, against what the schemas p_schemas really hold. Returns one row per difference: what is missing in the schemas, extra there, or changed, with what the migrations build (expected), what is there (actual), and the migration that last touched it. p_include may name owners, grants and comments, which do not count otherwise. A statement that fails is left out, with a warning. Objects of extensions and the tables of migration tools do not count. For owners of the schemas. Errors: 22023, 25001, 25006, 40001, 42501, 53400.';
+
 CREATE OR REPLACE VIEW versioned_internal.api WITH (security_invoker = true) AS
 SELECT a.name, a.privileges
   FROM (VALUES
@@ -625,7 +664,9 @@ SELECT versioned_internal.settle_privileges(
         '@extschema@.undo_renumber(regclass)',
         '@extschema@.versioning_report(regclass, text[], text, text, text[])',
         '@extschema@.import_project_files(regclass, jsonb, boolean)',
-        '@extschema@.import_project_versions(regclass, regclass, jsonb, boolean)'
+        '@extschema@.import_project_versions(regclass, regclass, jsonb, boolean)',
+        '@extschema@.replay_migrations(jsonb, text[], boolean)',
+        '@extschema@.schema_drift(jsonb, text[], text[])'
     ]::regprocedure[],
     ARRAY[
         '@extschema@.project_file_snapshots',

@@ -3,7 +3,7 @@
 //! The rows of the catalogs are changed directly: ALTER SCHEMA ... RENAME would lock the schema, so that others could not
 //! create tables in it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys::{self, Oid};
 
@@ -128,6 +128,15 @@ pub fn schema_named(name: &str) -> Option<Oid> {
     // SAFETY: a look-up by name.
     let schema = unsafe { pg_sys::get_namespace_oid(name.as_ptr(), true) };
     (schema != pg_sys::InvalidOid).then_some(schema)
+}
+
+/// The name of a schema.
+pub fn schema_name(schema: Oid) -> Option<String> {
+    // SAFETY: a string in the current memory context, or null.
+    unsafe {
+        let name = pg_sys::get_namespace_name(schema);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
 }
 
 /// Drops a schema; an error, 2BP01, if there is anything in it.

@@ -36,8 +36,8 @@ mod writer;
 pub mod zstd;
 
 pub use aside::{
-    disable_database_wide_rules, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_named,
-    search_path,
+    disable_database_wide_rules, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_name,
+    schema_named, search_path,
 };
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};

@@ -18,8 +18,8 @@ pub struct Named {
     pub parts: Vec<String>,
     pub is_in_schema: bool,
     pub identity: String,
-    /// The type of a column.
-    pub of_type: Option<String>,
+    /// The type of a column, the definition of a constraint, the labels of an enum.
+    pub what: Option<String>,
 }
 
 /// What a statement did to one object.
@@ -48,8 +48,14 @@ static NAMES: Statement = Statement::new(
            JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
           WHERE r.oid = ANY (:made) AND r.relkind IN ('r', 'p', 'f', 'v', 'm', 'c'))
      SELECT t.class, t.object, t.sub, i.type AS kind, a.object_names AS parts, i.schema IS NOT NULL AS is_in_schema, i.identity,
-            (SELECT format_type(c.atttypid, c.atttypmod) FROM pg_attribute c
-              WHERE t.class = 'pg_class'::regclass AND c.attrelid = t.object AND c.attnum = t.sub AND t.sub > 0) AS of_type
+            CASE WHEN t.class = 'pg_class'::regclass AND t.sub > 0 THEN
+                     (SELECT format_type(c.atttypid, c.atttypmod) FROM pg_attribute c
+                       WHERE c.attrelid = t.object AND c.attnum = t.sub)
+                 WHEN t.class = 'pg_constraint'::regclass THEN pg_get_constraintdef(t.object)
+                 WHEN t.class = 'pg_type'::regclass THEN
+                     (SELECT string_agg(quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) FROM pg_enum l
+                       WHERE l.enumtypid = t.object)
+            END AS what
        FROM touched t
       CROSS JOIN LATERAL pg_identify_object(t.class, t.object, t.sub) AS i
       CROSS JOIN LATERAL pg_identify_object_as_address(t.class, t.object, t.sub) AS a
@@ -101,5 +107,5 @@ fn named(row: &Row) -> Named {
         sub: row.value("sub"),
     };
     let (kind, parts, is_in_schema) = (row.value("kind"), row.value("parts"), row.value("is_in_schema"));
-    Named { address, kind, parts, is_in_schema, identity: row.value("identity"), of_type: row.get("of_type") }
+    Named { address, kind, parts, is_in_schema, identity: row.value("identity"), what: row.get("what") }
 }

@@ -33,7 +33,7 @@ pub struct Failure {
     /// Both counted from 1.
     pub line: usize,
     pub column: usize,
-    /// None if the migration cannot be parsed.
+    /// Its text, or the line that cannot be parsed.
     pub statement: Option<String>,
     /// Why, where that is known.
     pub cause: Option<String>,

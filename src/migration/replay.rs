@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use pgrx::pg_sys::Oid;
 
 use super::deferred;
+use super::elsewhere;
+use super::explain;
 use super::extensions::Extensions;
 use super::history::{History, Name, Step, Wanted};
 use super::list::Migration;
@@ -31,6 +33,10 @@ pub struct Replay<'c> {
     watch: Watch,
     extensions: Extensions,
     pub history: History,
+    /// The names of the migrations.
+    names: Vec<String>,
+    /// Those that have failed, by number.
+    failed: Vec<usize>,
     /// How many locks it may hold, and how many relations it may make.
     most_locks: usize,
 }
@@ -90,6 +96,8 @@ pub fn replay<R>(
         watch,
         extensions: Extensions::read(call, schemas),
         history: History::default(),
+        names: migrations.iter().map(|migration| migration.name.clone()).collect(),
+        failed: Vec::new(),
         most_locks,
     };
     // An error passes through as a panic, so the session is put back in order before it goes on.
@@ -128,8 +136,11 @@ impl Replay<'_> {
             let outcome = self.migration(index, migration, stops)?;
             let failed = outcome.failure.is_some();
             outcomes.push(outcome);
-            if failed && stops {
-                break;
+            if failed {
+                self.failed.push(index);
+                if stops {
+                    break;
+                }
             }
             backend::set(c"client_min_messages", verbosity.as_deref());
             progress.step();
@@ -145,7 +156,9 @@ impl Replay<'_> {
             Ok(script) => script,
             Err(raised) => {
                 let position = backend::line_and_column(&migration.sql, raised.position);
-                outcome.fail(Failure::new(position, None, &raised));
+                // What cannot be parsed has no statements, but lines.
+                let line = migration.sql.lines().nth(position.0 - 1).map(str::trim);
+                outcome.fail(Failure::new(position, line, &raised));
                 return Ok(outcome);
             }
         };
@@ -164,10 +177,12 @@ impl Replay<'_> {
             Ok(result) => result?,
             Err(raised) => {
                 self.require_few_locks()?;
+                // What is checked at the end has no statement of its own.
+                if let Some(&last) = script.statements().last() {
+                    let step = Step { migration: index, statement: script.statements().len() };
+                    outcome.fail(self.failure(Place { script: &script, statement: last, step }, &raised));
+                }
                 self.history.rewind(mark);
-                let last = script.statements().last();
-                let position = last.map_or((1, 1), |&last| script.position_of(last));
-                outcome.fail(Failure::new(position, last.map(|&last| script.text_of(last)), &raised));
             }
         }
         Ok(outcome)
@@ -191,11 +206,7 @@ impl Replay<'_> {
             match self.statement(place)? {
                 Ran::Done(notes) => notes.into_iter().for_each(|note| outcome.note(note)),
                 Ran::Failed(raised) => {
-                    let position = match raised.position {
-                        0 => script.position_of(statement),
-                        character => script.position(character),
-                    };
-                    outcome.fail(Failure::new(position, Some(script.text_of(statement)), &raised));
+                    outcome.fail(self.failure(place, &raised));
                     if stops {
                         break;
                     }
@@ -204,6 +215,33 @@ impl Replay<'_> {
             backend::check_for_interrupts();
         }
         Ok(())
+    }
+
+    fn failure(&self, place: Place, raised: &Raised) -> Failure {
+        let Place { script, statement, step } = place;
+        let position = match raised.position {
+            0 => script.position_of(statement),
+            character => script.position(character),
+        };
+        let text = script.text_of(statement);
+        let schema_names: Vec<String> = self.schemas.iter().map(|schema| schema.name.clone()).collect();
+        let cause = explain::explanation(
+            &explain::Failure {
+                sqlstate: &raised.sqlstate,
+                message: &raised.message,
+                detail: raised.detail.as_deref().unwrap_or_default(),
+                hint: raised.hint.as_deref().unwrap_or_default(),
+                statement: text,
+                step,
+                search_path: &backend::search_path().into_iter().filter_map(backend::schema_name).collect::<Vec<_>>(),
+                schemas: &schema_names,
+                failed: &self.failed,
+            },
+            &self.history,
+            &self.names,
+            &|wanted| elsewhere::search(self.call, &self.built(), self.schemas, wanted),
+        );
+        Failure { cause, ..Failure::new(position, Some(text), raised) }
     }
 
     fn statement(&mut self, place: Place) -> Result<Ran, Error> {
@@ -353,11 +391,11 @@ impl Replay<'_> {
         for deed in deeds(self.call, &self.watch.take()) {
             match deed {
                 Deed::Made(named) => {
-                    let (address, what) = (named.address, named.of_type.clone());
+                    let (address, what) = (named.address, named.what.clone());
                     self.history.made(address, name(named), what, step);
                 }
                 Deed::Changed(named) => {
-                    let (address, what) = (named.address, named.of_type.clone());
+                    let (address, what) = (named.address, named.what.clone());
                     self.history.changed(address, name(named), what, step);
                 }
                 Deed::Dropped(address) => self.history.dropped(address, step),
