@@ -47,7 +47,19 @@ static NAMES: Statement = Statement::new(
            FROM pg_class r
            JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
           WHERE r.oid = ANY (:made) AND r.relkind IN ('r', 'p', 'f', 'v', 'm', 'c'))
-     SELECT t.class, t.object, t.sub, i.type AS kind, a.object_names AS parts, i.schema IS NOT NULL AS is_in_schema, i.identity,
+     SELECT t.class, t.object, t.sub, i.type AS kind,
+            CASE WHEN t.class = 'pg_type'::regclass THEN
+                     (SELECT ARRAY[n.nspname::text, y.typname::text]
+                        FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace WHERE y.oid = t.object)
+                 WHEN i.type = 'domain constraint' THEN
+                     (SELECT ARRAY[n.nspname::text, y.typname::text, c.conname::text]
+                        FROM pg_constraint c JOIN pg_type y ON y.oid = c.contypid
+                        JOIN pg_namespace n ON n.oid = y.typnamespace WHERE c.oid = t.object)
+                 -- Their access method comes first.
+                 WHEN i.type LIKE 'operator %' THEN a.object_names[2 : 3]
+                 ELSE a.object_names
+            END AS parts,
+            i.schema IS NOT NULL AS is_in_schema, i.identity,
             CASE WHEN t.class = 'pg_class'::regclass AND t.sub > 0 THEN
                      (SELECT format_type(c.atttypid, c.atttypmod) FROM pg_attribute c
                        WHERE c.attrelid = t.object AND c.attnum = t.sub)
@@ -59,7 +71,10 @@ static NAMES: Statement = Statement::new(
        FROM touched t
       CROSS JOIN LATERAL pg_identify_object(t.class, t.object, t.sub) AS i
       CROSS JOIN LATERAL pg_identify_object_as_address(t.class, t.object, t.sub) AS a
-      WHERE i.identity IS NOT NULL AND i.schema IS DISTINCT FROM 'pg_toast'",
+      WHERE i.identity IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_attribute c WHERE t.class = 'pg_class'::regclass AND t.sub > 0
+                                                     AND c.attrelid = t.object AND c.attnum = t.sub AND c.attisdropped)
+        AND i.schema IS DISTINCT FROM 'pg_toast'",
 );
 
 /// What the touches of a statement come to, each object once. What was made and dropped again in it is left out.
