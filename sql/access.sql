@@ -57,6 +57,7 @@ ALTER TABLE @extschema@.project_idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.rate_limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.imported_files ENABLE ROW LEVEL SECURITY;
 ALTER TABLE @extschema@.imported_versions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE @extschema@.recorded_migrations ENABLE ROW LEVEL SECURITY;
 
 -- Without these, pg_dump would omit all data.
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.projects', '');
@@ -71,3 +72,5 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_versions', 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.project_file_snapshots', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_files', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.imported_versions', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.recorded_migrations', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.recorded_migrations_position_seq', '');

@@ -135,6 +135,14 @@ pub enum Error {
         version: String,
         state: VersionState,
     },
+    /// A migration was recorded with another text. Checksums are in hexadecimal.
+    MigrationRecorded {
+        name: String,
+        /// As in JSON.
+        applied_at: String,
+        recorded: String,
+        given: String,
+    },
     /// The actor saves more often than `pg_versioned.save_rate` and `save_burst` allow.
     RateLimited {
         project: Uuid,
@@ -291,7 +299,8 @@ impl Error {
             | BuildEnded { .. }
             | BuildNotCut { .. }
             | VersionRefused { .. }
-            | NotNextVersion { .. } => "PT409",
+            | NotNextVersion { .. }
+            | MigrationRecorded { .. } => "PT409",
             RateLimited { .. } => "PT429",
             LostRace(_) => "40001",
             Damaged { .. } => "XX001",
@@ -335,6 +344,9 @@ impl Error {
             }
             Error::NotNextVersion { table, parent, given, current } => {
                 json!({ "table": table, "parent": parent, "expected": given - 1, "current": current })
+            }
+            Error::MigrationRecorded { name, applied_at, recorded, given } => {
+                json!({ "name": name, "applied_at": applied_at, "recorded_sha256": recorded, "given_sha256": given })
             }
             Error::OwnTable { detail, .. } => return detail.clone(),
             Error::Mismatch(what) => return Some(what.clone()),
@@ -399,6 +411,7 @@ impl Error {
             FixedSnapshot(_) => {
                 "Call it under READ COMMITTED: a fixed snapshot may lack rows that were committed before the table was locked."
             }
+            MigrationRecorded { .. } => "Undo the change to its text, and make it in a new migration.",
             NotNextVersion { .. } => {
                 "Read the current version, apply your change to it, and insert it with the next number, or without one."
             }
@@ -476,6 +489,7 @@ impl fmt::Display for Error {
                     "version conflict in table {table} on {parent}: version {given} is not the next one, the current version is {current}"
                 )
             }
+            MigrationRecorded { name, .. } => write!(f, "migration \"{name}\" has been recorded with another text"),
             ProjectNotFound(project) => write!(f, "project {project} not found"),
             FileNotFound { project, path } => write!(f, "file \"{path}\" not found in project {project}"),
             FileVersionNotFound { project, path, version } => {

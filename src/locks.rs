@@ -69,6 +69,11 @@ pub fn project(project: Uuid) {
     backend::advisory_lock(project_key(project), Lock::Exclusive);
 }
 
+/// Serializes what is added to the ledger of migrations. No other lock of the protocol is taken after it.
+pub fn migrations() {
+    backend::advisory_lock(backend::hash_key("migrations:"), Lock::Exclusive);
+}
+
 /// The locks that a call has taken on the files it changes. They are held until the transaction ends, unless the call
 /// is refused.
 pub struct FileLocks(Vec<(i64, Lock)>);

@@ -3,7 +3,7 @@
 //! The rows of the catalogs are changed directly: ALTER SCHEMA ... RENAME would lock the schema, so that others could not
 //! create tables in it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use pgrx::pg_sys::{self, Oid};
 
@@ -130,15 +130,6 @@ pub fn schema_named(name: &str) -> Option<Oid> {
     (schema != pg_sys::InvalidOid).then_some(schema)
 }
 
-/// The name of a schema.
-pub fn schema_name(schema: Oid) -> Option<String> {
-    // SAFETY: a string in the current memory context, or null.
-    unsafe {
-        let name = pg_sys::get_namespace_name(schema);
-        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
-    }
-}
-
 /// Drops a schema; an error, 2BP01, if there is anything in it.
 pub fn drop_schema(schema: Oid) {
     drop_object(pg_sys::NamespaceRelationId, schema, pg_sys::DropBehavior::DROP_RESTRICT);
@@ -160,10 +151,4 @@ fn drop_object(class: Oid, object: Oid, behavior: pg_sys::DropBehavior::Type) {
         guard::performDeletion(&object, behavior, quietly);
         pg_sys::CommandCounterIncrement();
     }
-}
-
-/// The schemas in which the session looks for names without one.
-pub fn search_path() -> Vec<Oid> {
-    // SAFETY: a list of OIDs in the current memory context.
-    unsafe { pgrx::PgList::<()>::from_pg(pg_sys::fetch_search_path(false)).iter_oid().collect() }
 }

@@ -187,6 +187,9 @@ mod functions {
         /// catalog/partition.h
         fn get_partition_ancestors(relation: pg_sys::Oid) -> *mut List;
 
+        /// catalog/namespace.h
+        fn fetch_search_path(with_implicit: bool) -> *mut List;
+
         /// fmgr.h
         fn FunctionCall2Coll(
             function: *mut pg_sys::FmgrInfo, collation: pg_sys::Oid, a: pg_sys::Datum, b: pg_sys::Datum

@@ -36,8 +36,7 @@ mod writer;
 pub mod zstd;
 
 pub use aside::{
-    disable_database_wide_rules, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_name,
-    schema_named, search_path,
+    disable_database_wide_rules, drop_relation, drop_schema, move_extension_aside, move_schema_aside, schema_named,
 };
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
@@ -47,7 +46,7 @@ pub use held_locks::{LocksBefore, lock_table_size};
 pub use lock::{Lock, ReturnableLock, advisory_lock, advisory_try_lock, advisory_unlock, holds_advisory_lock};
 pub use memory::{give_memory_back, in_own_memory, keep_freed_memory};
 pub use mismatch::Raised;
-pub use relation::{equality_operator, has_pending_triggers, qualified_name};
+pub use relation::{equality_operator, has_pending_triggers, keep_as_it_is, qualified_name};
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
 pub use row_trigger::{RowTrigger, When};
@@ -55,8 +54,8 @@ pub use script::{Kind, Script, Statement as ScriptStatement, line_and_column, ru
 pub use session::{
     Owner, all_is_undone, as_owner, as_table_owner, bypasses_rls, check_for_interrupts, clock, current_xid,
     has_written, hash_key, is_standby, is_superuser, json_time, local_transaction_id, log, log_logical_message,
-    next_xid, notice, notify, past_forced_policies, require_writable, reserve_settings, role_name, roles, setting,
-    system_identifier, within_foreign_key,
+    next_xid, notice, notify, past_forced_policies, require_writable, reserve_settings, role_name, roles, search_path,
+    setting, system_identifier, within_foreign_key,
 };
 pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, LatestSnapshot, Visibility, fixed_snapshot, visibility};

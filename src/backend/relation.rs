@@ -17,6 +17,12 @@ pub fn equality_operator(type_oid: Oid) -> Option<Oid> {
     (equal != pg_sys::InvalidOid && less != pg_sys::InvalidOid).then_some(equal)
 }
 
+/// Keeps a table from being changed, renamed or dropped until the transaction ends, and nobody from reading or writing it.
+pub fn keep_as_it_is(table: Oid) {
+    // SAFETY: locking an OID is safe even if the table no longer exists.
+    unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessShareLock as _) };
+}
+
 /// Whether the transaction has deferred triggers of the table to its end.
 pub fn has_pending_triggers(table: Oid) -> bool {
     // SAFETY: reads the session's list of events; any OID is allowed.

@@ -92,6 +92,21 @@ pub fn setting(name: &CStr) -> Option<String> {
     }
 }
 
+/// The schemas in which names without one are looked for, in order; only those that exist and that the current role may use.
+pub fn search_path() -> Vec<String> {
+    // SAFETY: the list holds OIDs of schemas; a name is a string in the current memory context, or null if the schema has
+    // just been dropped.
+    unsafe {
+        let path = guard::fetch_search_path(false);
+        let count = if path.is_null() { 0 } else { (*path).length };
+        let name = |n| {
+            let name = pg_sys::get_namespace_name(pg_sys::list_nth_oid(path, n));
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+        };
+        (0..count).filter_map(name).collect()
+    }
+}
+
 /// Makes undefined settings with this prefix an error from now on, so that misspelled names are not ignored.
 pub fn reserve_settings(prefix: &CStr) {
     // SAFETY: called while the library is loaded.

@@ -193,8 +193,8 @@ impl Replay<'_> {
         // What explains failures reads messages. Notices would not say which migration they come from.
         backend::set(c"lc_messages", Some("C"));
         backend::set(c"client_min_messages", Some("warning"));
-        let names: Vec<Oid> = self.built();
-        if !backend::search_path().iter().any(|schema| names.contains(schema)) {
+        let path = backend::search_path();
+        if !self.schemas.iter().any(|schema| path.contains(&schema.name)) {
             let path: Vec<_> = self.schemas.iter().map(|schema| backend::quoted_identifier(&schema.name)).collect();
             backend::set(c"search_path", Some(&path.join(", ")));
         }
@@ -233,7 +233,7 @@ impl Replay<'_> {
                 hint: raised.hint.as_deref().unwrap_or_default(),
                 statement: text,
                 step,
-                search_path: &backend::search_path().into_iter().filter_map(backend::schema_name).collect::<Vec<_>>(),
+                search_path: &backend::search_path(),
                 schemas: &schema_names,
                 failed: &self.failed,
             },

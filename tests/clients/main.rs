@@ -32,6 +32,7 @@ mod long_texts;
 mod maintenance;
 mod members;
 mod merging;
+mod migration_ledger;
 mod mismatch;
 mod mismatch_calls;
 mod misused_triggers;

@@ -7,4 +7,5 @@ import './compare_and_set.mjs';
 import './system_prompts.mjs';
 import './migrations.mjs';
 import './drizzle.mjs';
+import './verify.mjs';
 import './end.mjs';
