@@ -4,11 +4,11 @@
 //! create tables in it.
 
 use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::guard;
-use super::script::caught;
+use super::guard::{self, PostgresError};
 use crate::error::Error;
 
 /// The name that a schema has while it is aside. No user can make one with it: `pg_` is Postgres' own.
@@ -21,9 +21,14 @@ fn name_aside(object: Oid) -> CString {
 ///
 /// 40001 if somebody has changed or dropped the schema at the same time.
 pub fn move_schema_aside(schema: Oid, name: &str) -> Result<Oid, Error> {
-    caught(|| move_aside(schema, name)).map_err(|raised| {
-        // What CatalogTupleUpdate raises then has no SQLSTATE of its own.
-        Error::LostRace(format!("schema \"{name}\": {}", raised.message))
+    catch_unwind(AssertUnwindSafe(|| move_aside(schema, name))).map_err(|panic| {
+        match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
+            // What CatalogTupleUpdate raises then has no SQLSTATE of its own.
+            Some(raised) if raised.sqlstate == "XX000" => {
+                Error::LostRace(format!("schema \"{name}\": {}", raised.message))
+            }
+            _ => resume_unwind(panic),
+        }
     })
 }
 
@@ -62,17 +67,55 @@ fn move_aside(schema: Oid, name: &str) -> Oid {
     }
 }
 
-/// Renames an extension, so that another one can be created under its name.
-pub fn move_extension_aside(extension: Oid) {
-    change_rows(pg_sys::ExtensionRelationId, |tuple| {
-        // SAFETY: a copy of a row of pg_extension, to which the change is confined.
+/// The beginning of the rows of catalogs of objects that are in no schema.
+#[repr(C)]
+struct OidAndName {
+    oid: Oid,
+    name: pg_sys::NameData,
+}
+
+/// Catalogs of such objects that extensions have.
+const NAMED: [u32; 5] = [
+    2601, // pg_am
+    2612, // pg_language
+    pg_sys::ForeignDataWrapperRelationId.to_u32(),
+    pg_sys::ForeignServerRelationId.to_u32(),
+    pg_sys::EventTriggerRelationId.to_u32(),
+];
+
+/// Renames an extension, so that another one can be created under its name, and what would be in the way of it: `members`
+/// are the extension's objects, by catalog and OID. Those in a schema are out of the way with that.
+pub fn move_extension_aside(extension: Oid, members: &[(Oid, Oid)]) {
+    rename_rows(pg_sys::ExtensionRelationId, &[extension]);
+    let of = |catalog: Oid| members.iter().filter(|member| member.0 == catalog).map(|member| member.1).collect();
+    for catalog in NAMED.map(Oid::from) {
+        let objects: Vec<Oid> = of(catalog);
+        if !objects.is_empty() {
+            rename_rows(catalog, &objects);
+        }
+    }
+    // A type has one default operator class per access method, whatever schema it is in.
+    let classes: Vec<Oid> = of(pg_sys::OperatorClassRelationId);
+    change_rows(pg_sys::OperatorClassRelationId, |tuple| {
+        // SAFETY: a copy of a row of pg_opclass.
         unsafe {
-            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_extension>();
-            let is_it = (*form).oid == extension;
-            if is_it {
-                pg_sys::namestrcpy(&mut (*form).extname, name_aside(extension).as_ptr());
+            let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_opclass>();
+            classes.contains(&(*form).oid) && std::mem::take(&mut (*form).opcdefault)
+        }
+    });
+}
+
+/// Renames objects in a catalog whose rows begin with OID and name.
+fn rename_rows(catalog: Oid, objects: &[Oid]) {
+    change_rows(catalog, |tuple| {
+        // SAFETY: a copy of a row of such a catalog.
+        unsafe {
+            let form = pg_sys::GETSTRUCT(tuple).cast::<OidAndName>();
+            let is_one = objects.contains(&(*form).oid);
+            if is_one {
+                pg_sys::namestrcpy(&mut (*form).name, name_aside((*form).oid).as_ptr());
             }
-            is_it
+            is_one
         }
     });
 }

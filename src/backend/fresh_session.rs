@@ -68,13 +68,23 @@ impl SessionBefore {
         }
     }
 
+    /// Whether a cursor was open before.
+    pub fn had_cursor(&self, name: &str) -> bool {
+        self.cursors.contains(name)
+    }
+
+    /// Whether a statement was prepared before.
+    pub fn had_prepared(&self, name: &str) -> bool {
+        self.prepared_statements.contains(name)
+    }
+
     /// Undoes what no rollback undoes. The subtransaction must be over.
     pub fn restore(&self, call: &Call) {
         // A cancel must not come between.
         // SAFETY: the count is set back, here or by the handler of an error.
         unsafe { pg_sys::InterruptHoldoffCount += 1 };
         self.drop_prepared_statements(call);
-        self.locks.release_lasting();
+        self.locks.restore_lasting();
         // SAFETY: as above.
         unsafe { pg_sys::InterruptHoldoffCount -= 1 };
     }

@@ -1,6 +1,8 @@
 //! The locks that this session holds, read from the lock manager's own lists (lock.c, proc.h), which cost the same however
 //! many locks others hold.
 
+use std::collections::HashMap;
+
 use pgrx::pg_sys::{self, LOCKMODE, LOCKTAG, Oid};
 
 use super::session::setting;
@@ -10,9 +12,9 @@ use super::touched;
 const MOST_ON_CATALOGS: LOCKMODE = pg_sys::RowExclusiveLock as _;
 const MOST_ON_OTHERS: LOCKMODE = pg_sys::AccessShareLock as _;
 
-/// The bit of a mode in a mask of modes.
-fn bit(mode: LOCKMODE) -> i32 {
-    1 << mode
+/// The modes in a mask.
+fn modes_in(mask: i32) -> impl Iterator<Item = LOCKMODE> {
+    (1..=pg_sys::AccessExclusiveLock as LOCKMODE).filter(move |mode| mask & (1 << mode) != 0)
 }
 
 /// What is locked and in which modes, as a mask.
@@ -25,6 +27,10 @@ pub struct HeldLock {
 impl HeldLock {
     fn is(&self, tag: u32) -> bool {
         u32::from(self.tag.locktag_type) == tag
+    }
+
+    fn is_advisory(&self) -> bool {
+        self.is(pg_sys::LockTagType::LOCKTAG_ADVISORY)
     }
 
     fn relation(&self) -> Option<Oid> {
@@ -115,16 +121,16 @@ unsafe fn each_on_fast_path(mut each: impl FnMut(HeldLock)) {
 }
 
 /// The locks held before something that must not take others of some kinds.
-pub struct LocksBefore(std::collections::HashMap<[u32; 6], i32>);
+pub struct LocksBefore(HashMap<[u32; 6], HeldLock>);
 
 impl LocksBefore {
     pub fn take() -> Self {
-        LocksBefore(held_locks().into_iter().map(|lock| (lock.key(), lock.modes)).collect())
+        LocksBefore(held_locks().into_iter().map(|lock| (lock.key(), lock)).collect())
     }
 
     /// The modes of a lock that were not held before.
     fn new_modes(&self, lock: &HeldLock) -> i32 {
-        lock.modes & !self.0.get(&lock.key()).copied().unwrap_or_default()
+        lock.modes & !self.0.get(&lock.key()).map_or(0, |before| before.modes)
     }
 
     /// The first relation that is not one's own on which a lock has been taken that others may have to wait for.
@@ -159,12 +165,25 @@ impl LocksBefore {
         others
     }
 
-    /// Releases what has been taken since and outlives a subtransaction, which must be over: advisory locks of the session,
-    /// and locks on sequences.
-    pub fn release_lasting(&self) {
-        for lock in held_locks() {
+    /// Undoes what outlives a subtransaction, which must be over: advisory locks of the session are released if they have
+    /// been taken since, and taken again if they have been released; locks on sequences are released.
+    pub fn restore_lasting(&self) {
+        let held = held_locks();
+        for before in self.0.values().filter(|lock| lock.is_advisory()) {
+            let now = held.iter().find(|lock| lock.key() == before.key()).map_or(0, |lock| lock.modes);
+            for mode in modes_in(before.modes & !now) {
+                // SAFETY: an advisory lock. Whoever has it now is not waited for.
+                let taken = unsafe { pg_sys::LockAcquire(&before.tag, mode, true, true) };
+                if taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
+                    pgrx::warning!(
+                        "an advisory lock of this session was released by a migration, and is held by another session now"
+                    );
+                }
+            }
+        }
+        for lock in held {
             let modes = self.new_modes(&lock);
-            if lock.is(pg_sys::LockTagType::LOCKTAG_ADVISORY) {
+            if lock.is_advisory() {
                 release(&lock, modes, Holder::Session);
             } else if lock.relation().is_some() {
                 release(&lock, modes & OF_SEQUENCES, Holder::Transaction);
@@ -193,7 +212,7 @@ fn release(lock: &HeldLock, modes: i32, holder: Holder) {
         if holder == Holder::Transaction {
             pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
         }
-        for mode in (1..=pg_sys::AccessExclusiveLock as LOCKMODE).filter(|&mode| modes & bit(mode) != 0) {
+        for mode in modes_in(modes) {
             while is_held(lock, mode) && pg_sys::LockRelease(&lock.tag, mode, holder == Holder::Session) {}
         }
         pg_sys::CurrentResourceOwner = before;

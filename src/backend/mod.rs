@@ -63,7 +63,7 @@ pub use statement::{Arg, Db, Rows, Statement, connect, connect_for_user_code};
 pub use stream::{KeptRows, Stream, stream};
 pub use subtransaction::{attempt, attempt_or_error};
 pub use table::{Lookup, Use};
-pub use touched::{Touch, Touched, Watch, is_own};
+pub use touched::{Touch, Touched, Watch, foreign_object, is_own};
 pub use trigger::{Event, Trigger, stamp_inserted_row};
 pub use value::{Timestamp, Value, column_type};
 pub use version_index::{Among, From, LockFor, RowLock, VersionIndex, VersionRow};

@@ -29,8 +29,10 @@ pub struct Touched {
 #[derive(Default)]
 struct Log {
     touched: Vec<Touched>,
-    /// Relations made while the watch lasts. One whose making was undone may remain: its OID is not used again so soon.
-    made: HashSet<Oid>,
+    /// Objects made while the watch lasts, by catalog and OID. One whose making was undone may remain: its OID is not used
+    /// again so soon.
+    made: HashSet<(Oid, Oid)>,
+    relations_made: usize,
     /// How many relations may be made.
     most: usize,
     /// The hook that another extension had installed.
@@ -68,7 +70,7 @@ impl Watch {
 
     /// How many relations have been made.
     pub fn relations_made(&self) -> usize {
-        LOG.with_borrow(|log| log.as_ref().map_or(0, |log| log.made.len()))
+        LOG.with_borrow(|log| log.as_ref().map_or(0, |log| log.relations_made))
     }
 }
 
@@ -91,9 +93,40 @@ pub fn is_foreign(relation: Oid) -> bool {
     is_of_user && !is_own(relation)
 }
 
+/// The same, and catalogs count.
+pub fn is_not_own(relation: Oid) -> bool {
+    !is_own(relation)
+}
+
 /// Whether a relation was made while the watch lasts.
 pub fn is_own(relation: Oid) -> bool {
-    LOG.with_borrow(|log| log.as_ref().is_some_and(|log| log.made.contains(&relation)))
+    is_made(pg_sys::RelationRelationId, relation)
+}
+
+fn is_made(class: Oid, object: Oid) -> bool {
+    LOG.with_borrow(|log| log.as_ref().is_some_and(|log| log.made.contains(&(class, object))))
+}
+
+/// Catalogs of objects that others notice or wait for when they are changed or dropped, even if no relation is locked.
+const WATCHED: [Oid; 11] = [
+    pg_sys::ProcedureRelationId,
+    pg_sys::TypeRelationId,
+    pg_sys::NamespaceRelationId,
+    pg_sys::OperatorRelationId,
+    pg_sys::CollationRelationId,
+    pg_sys::ExtensionRelationId,
+    pg_sys::ForeignServerRelationId,
+    pg_sys::EventTriggerRelationId,
+    pg_sys::PublicationRelationId,
+    pg_sys::AuthIdRelationId,
+    pg_sys::DatabaseRelationId,
+];
+
+/// The first object of these that was changed or dropped, but not made while the watch lasts.
+pub fn foreign_object(touched: &[Touched]) -> Option<Touched> {
+    let is_foreign =
+        |one: &&Touched| one.touch != Touch::Made && WATCHED.contains(&one.class) && !is_made(one.class, one.object);
+    touched.iter().find(is_foreign).copied()
 }
 
 #[pgrx::pg_guard]
@@ -119,10 +152,10 @@ unsafe extern "C-unwind" fn record(
     let too_many = LOG.with_borrow_mut(|log| {
         let log = log.as_mut()?;
         log.touched.push(Touched { class, object, sub, touch });
-        if touch == Touch::Made && class == pg_sys::RelationRelationId && sub == 0 {
-            log.made.insert(object);
+        if touch == Touch::Made && sub == 0 && log.made.insert((class, object)) {
+            log.relations_made += usize::from(class == pg_sys::RelationRelationId);
         }
-        (log.made.len() > log.most).then_some(log.made.len())
+        (log.relations_made > log.most).then_some(log.relations_made)
     });
     if let Some(relations) = too_many {
         raise(Error::TooManyLocks { locks: relations });

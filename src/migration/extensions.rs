@@ -4,7 +4,7 @@ use pgrx::pg_sys::Oid;
 
 use super::schemas::Schema;
 use crate::args;
-use crate::backend::{Call, Statement, connect};
+use crate::backend::{self, Call, Statement, Value, connect};
 
 /// This extension's own name. Its functions could not do without it.
 const OWN: &str = "pg_versioned";
@@ -40,6 +40,11 @@ static NAMED_IN: Statement = Statement::new(
       WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = ANY (:extensions) AND d.deptype = 'e'
         AND strpos(lower(:statement), lower(member.name)) > 0
       ORDER BY 1",
+);
+
+static MEMBERS: Statement = Statement::new(
+    "SELECT classid, objid FROM pg_depend
+      WHERE refclassid = 'pg_extension'::regclass AND refobjid = :extension AND deptype = 'e'",
 );
 
 /// An extension of the live database.
@@ -82,6 +87,17 @@ impl Extensions {
     /// The one of this name, unless the replay has created another.
     pub fn live(&self, name: &str) -> Option<&Extension> {
         self.0.iter().find(|extension| extension.name == name && !extension.is_replaced)
+    }
+
+    /// Moves extensions out of the way, so that others of the same names can be created.
+    pub fn move_aside(call: &Call, extensions: &[Oid]) {
+        for &extension in extensions {
+            let members: Vec<(Oid, Oid)> = connect(call, |db| {
+                let rows = db.run(&MEMBERS, &args! { extension: Value::oid_of(extension) });
+                rows.iter().map(|row| (row.value("classid"), row.value("objid"))).collect()
+            });
+            backend::move_extension_aside(extension, &members);
+        }
     }
 
     /// Those that must be out of the way before one can be created: itself and those that it needs.

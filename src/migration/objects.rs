@@ -6,7 +6,7 @@ use pgrx::pg_sys::Oid;
 
 use super::address::Address;
 use crate::args;
-use crate::backend::{Call, Row, Statement, Touch, Touched, connect};
+use crate::backend::{Call, Row, Statement, Touch, Touched, Value, connect};
 
 /// An object as it is called after a statement, as `pg_identify_object` has it.
 #[derive(Debug)]
@@ -76,6 +76,18 @@ static NAMES: Statement = Statement::new(
                                                      AND c.attrelid = t.object AND c.attnum = t.sub AND c.attisdropped)
         AND i.schema IS DISTINCT FROM 'pg_toast'",
 );
+
+static IDENTITY: Statement = Statement::new("SELECT type, identity FROM pg_identify_object(:class, :object, 0)");
+
+/// What an object that was there before is, and its name.
+pub fn identity(call: &Call, touched: Touched) -> (String, String) {
+    connect(call, |db| {
+        let args = args! { class: Value::oid_of(touched.class), object: Value::oid_of(touched.object) };
+        let rows = db.run(&IDENTITY, &args);
+        let row = rows.one();
+        (row.get("type").unwrap_or_default(), row.get("identity").unwrap_or_default())
+    })
+}
 
 /// What the touches of a statement come to, each object once. What was made and dropped again in it is left out.
 pub fn deeds(call: &Call, touched: &[Touched]) -> Vec<Deed> {

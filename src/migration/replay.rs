@@ -10,12 +10,13 @@ use super::explain;
 use super::extensions::Extensions;
 use super::history::{History, Name, Step, Wanted};
 use super::list::Migration;
-use super::objects::{Deed, Named, deeds};
+use super::objects::{Deed, Named, deeds, identity};
 use super::outcome::{Failure, Note, Outcome};
 use super::schemas::Schema;
 use super::temporary;
 use crate::backend::{
-    self, Call, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Watch, attempt, attempt_or_error,
+    self, Call, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Touched, Watch, attempt,
+    attempt_or_error,
 };
 use crate::error::Error;
 use crate::progress::Progress;
@@ -52,6 +53,12 @@ impl Ran {
     fn not_run(note: Note) -> Self {
         Ran::Done(vec![note])
     }
+}
+
+/// Why a statement is undone that would affect others.
+enum Hindrance {
+    Lock(Oid),
+    Change(Touched),
 }
 
 /// A statement in its place.
@@ -255,14 +262,26 @@ impl Replay<'_> {
             Kind::CreateSchema(name) => self.create_schema(place, &name),
             Kind::CreateExtension(name) => self.create_extension(place, &name),
             Kind::ChangeExtensions(names) => match names.iter().find(|name| self.extensions.live(name).is_some()) {
-                Some(name) => Ok(Ran::not_run(Note::NotChecked(format!(
-                    "{}: the extension {name} is that of the live database",
-                    place.name()
-                )))),
+                Some(name) => Ok(not_ours(place, "extension", name)),
+                None => self.attempt(place, || ()),
+            },
+            Kind::UseCursor(name) if self.session.had_cursor(&name) => Ok(not_ours(place, "cursor", &name)),
+            Kind::Deallocate(name) if self.session.had_prepared(&name) => {
+                Ok(not_ours(place, "prepared statement", &name))
+            }
+            Kind::UseCursor(_) | Kind::Deallocate(_) => self.attempt(place, || ()),
+            Kind::DropOwned(roles) => match roles.iter().find(|role| !self.has_made("role", role.as_deref())) {
+                Some(role) => Ok(not_ours(place, "role", role.as_deref().unwrap_or("of the session"))),
                 None => self.attempt(place, || ()),
             },
             Kind::CreateGlobal(what, name) => self.create_global(place, what, &name),
         }
+    }
+
+    /// Whether a migration has made what is in no schema.
+    fn has_made(&self, kind: &str, name: Option<&str>) -> bool {
+        let wanted = |name| Wanted { kind, schema: None, table: None, name };
+        name.is_some_and(|name| self.history.now(wanted(name)).next().is_some())
     }
 
     /// Runs a statement. If it fails and names something of an extension that was moved aside and that no migration creates,
@@ -294,7 +313,7 @@ impl Replay<'_> {
     fn create_missing_extension(&mut self, name: &str) -> bool {
         let in_the_way = self.extensions.in_the_way_of(name);
         let tried = attempt_or_error(|| {
-            in_the_way.iter().for_each(|&extension| backend::move_extension_aside(extension));
+            Extensions::move_aside(self.call, &in_the_way);
             backend::run_script(&format!("CREATE EXTENSION {} CASCADE", backend::quoted_identifier(name)));
             Ok::<(), Error>(())
         });
@@ -324,23 +343,23 @@ impl Replay<'_> {
             return Ok(Ran::not_run(assumed));
         }
         let in_the_way = self.extensions.in_the_way_of(name);
-        let make_way = || in_the_way.iter().for_each(|&extension| backend::move_extension_aside(extension));
-        match self.attempt(place, make_way)? {
+        let call = self.call;
+        match self.attempt(place, || Extensions::move_aside(call, &in_the_way))? {
             Ran::Done(notes) => {
                 self.extensions.replaced(&in_the_way);
                 Ok(Ran::Done(notes))
             }
-            Ran::Failed(_) => Ok(Ran::not_run(assumed)),
+            Ran::Failed(raised) => {
+                let why = format!("the extension {name} is there, though not to be seen: {}", raised.message);
+                Ok(Ran::not_run(Note::Assumed(why)))
+            }
         }
     }
 
     /// What is in no schema is there as it is in the live database.
     fn create_global(&mut self, place: Place, what: &str, name: &str) -> Result<Ran, Error> {
         match self.attempt(place, || ())? {
-            Ran::Failed(raised)
-                if raised.sqlstate == "42710"
-                    && self.history.now(Wanted { kind: what, schema: None, table: None, name }).next().is_none() =>
-            {
+            Ran::Failed(raised) if raised.sqlstate == "42710" && !self.has_made(what, Some(name)) => {
                 Ok(Ran::not_run(Note::Assumed(format!("the {what} {name} is there already"))))
             }
             ran => Ok(ran),
@@ -355,16 +374,23 @@ impl Replay<'_> {
             before();
             let (statement, left_out) = place.script.prepare(place.statement);
             if let Some(target) = left_out.target {
-                return Err(target);
+                return Err(Hindrance::Lock(target));
             }
             backend::set(c"lock_timeout", Some(LOCK_TIMEOUT));
             let locks = LocksBefore::take();
             place.script.run(statement);
-            locks.foreign_relation().map_or(Ok(left_out.foreign_keys), Err)
+            let touched = self.watch.take();
+            match locks.foreign_relation() {
+                Some(relation) => Err(Hindrance::Lock(relation)),
+                None => match backend::foreign_object(&touched) {
+                    Some(object) => Err(Hindrance::Change(object)),
+                    None => Ok((left_out.foreign_keys, touched)),
+                },
+            }
         });
         match tried {
-            Ok(Ok(foreign_keys)) => {
-                self.record(place.step);
+            Ok(Ok((foreign_keys, touched))) => {
+                self.record(place.step, &touched);
                 self.require_few_locks()?;
                 let notes = foreign_keys.into_iter().map(|target| {
                     let name = self.live_name(target);
@@ -372,11 +398,15 @@ impl Replay<'_> {
                 });
                 Ok(Ran::Done(notes.collect()))
             }
-            Ok(Err(relation)) => Ok(Ran::not_run(Note::NotChecked(format!(
+            Ok(Err(Hindrance::Lock(relation))) => Ok(Ran::not_run(Note::NotChecked(format!(
                 "{} would lock {}, which no migration made",
                 place.name(),
                 self.live_name(relation)
             )))),
+            Ok(Err(Hindrance::Change(object))) => {
+                let (kind, identity) = identity(self.call, object);
+                Ok(not_ours(place, &kind, &identity))
+            }
             Err(raised) => {
                 self.require_few_locks()?;
                 Ok(match unchecked(&raised) {
@@ -387,8 +417,8 @@ impl Replay<'_> {
         }
     }
 
-    fn record(&mut self, step: Step) {
-        for deed in deeds(self.call, &self.watch.take()) {
+    fn record(&mut self, step: Step, touched: &[Touched]) {
+        for deed in deeds(self.call, touched) {
             match deed {
                 Deed::Made(named) => {
                     let (address, what) = (named.address, named.what.clone());
@@ -415,6 +445,11 @@ impl Replay<'_> {
         let locks = self.session.locks.give_back_own().max(self.watch.relations_made());
         if locks > self.most_locks { Err(Error::TooManyLocks { locks }) } else { Ok(()) }
     }
+}
+
+/// For a statement that would change something that was there before.
+fn not_ours(place: Place, what: &str, name: &str) -> Ran {
+    Ran::not_run(Note::NotChecked(format!("{} would change the {what} {name}, which no migration made", place.name())))
 }
 
 /// Why an error says nothing about a statement; `None` if it does.

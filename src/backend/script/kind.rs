@@ -20,6 +20,12 @@ pub enum Kind {
     CreateExtension(String),
     /// ALTER or DROP EXTENSION.
     ChangeExtensions(Vec<String>),
+    /// Reads, moves or closes a cursor.
+    UseCursor(String),
+    /// DEALLOCATE of one statement.
+    Deallocate(String),
+    /// DROP OWNED of these roles; SESSION_USER and the like have no names.
+    DropOwned(Vec<Option<String>>),
     /// Creates an object that is in no schema: what it is, and its name.
     CreateGlobal(&'static str, String),
 }
@@ -82,9 +88,21 @@ unsafe fn kind(node: *mut pg_sys::Node) -> Kind {
             | T_DropSubscriptionStmt
             | T_CheckPointStmt
             | T_LoadStmt
-            | T_DiscardStmt
-            | T_DeallocateStmt => Kind::Impossible(NOT_UNDONE),
-            T_DropOwnedStmt | T_ReassignOwnedStmt | T_AlterTableMoveAllStmt => Kind::Impossible(EVERYTHING),
+            | T_DiscardStmt => Kind::Impossible(NOT_UNDONE),
+            T_DeallocateStmt => match text((*node.cast::<pg_sys::DeallocateStmt>()).name) {
+                Some(name) => Kind::Deallocate(name),
+                None => Kind::Impossible(NOT_UNDONE),
+            },
+            T_ClosePortalStmt => match text((*node.cast::<pg_sys::ClosePortalStmt>()).portalname) {
+                Some(name) => Kind::UseCursor(name),
+                None => Kind::Impossible(NOT_UNDONE),
+            },
+            T_FetchStmt => Kind::UseCursor(name((*node.cast::<pg_sys::FetchStmt>()).portalname)),
+            T_DropOwnedStmt => {
+                let roles = PgList::<pg_sys::RoleSpec>::from_pg((*node.cast::<pg_sys::DropOwnedStmt>()).roles);
+                Kind::DropOwned(roles.iter_ptr().map(|role| text((*role).rolename)).collect())
+            }
+            T_ReassignOwnedStmt | T_AlterTableMoveAllStmt => Kind::Impossible(EVERYTHING),
             T_CopyStmt => {
                 let copy = &*node.cast::<pg_sys::CopyStmt>();
                 match (copy.is_from, copy.is_program, copy.filename.is_null()) {

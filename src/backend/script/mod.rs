@@ -106,7 +106,7 @@ pub fn line_and_column(text: &str, character: usize) -> (usize, usize) {
 }
 
 /// Runs `body`, which calls a function of Postgres that holds nothing which an error would have to release.
-pub(super) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Box<Raised>> {
+fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Box<Raised>> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|panic| {
         match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
             Some(raised) if !raised.ends_the_call() => Box::new(raised),

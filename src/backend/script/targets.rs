@@ -30,7 +30,8 @@ impl Script {
             remove_concurrently(node);
             remove_foreign_keys(node, &mut left_out);
             if left_out.target.is_none() {
-                left_out.target = targets(node).into_iter().find_map(|relation| foreign(relation));
+                let is_foreign = if changes_rows(node) { touched::is_not_own } else { touched::is_foreign };
+                left_out.target = targets(node).into_iter().filter_map(|name| find(name)).find(|&oid| is_foreign(oid));
             }
             pg_sys::MemoryContextSwitchTo(before);
             (Statement { tree, ..statement }, left_out)
@@ -38,11 +39,11 @@ impl Script {
     }
 }
 
-/// The relation that a name stands for now, unless the script made it, or it is not there.
+/// The relation that a name stands for now, if it is there.
 ///
 /// # Safety
 /// The name must be valid or null.
-unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<pg_sys::Oid> {
+unsafe fn find(name: *mut pg_sys::RangeVar) -> Option<pg_sys::Oid> {
     if name.is_null() {
         return None;
     }
@@ -56,7 +57,17 @@ unsafe fn foreign(name: *mut pg_sys::RangeVar) -> Option<pg_sys::Oid> {
             core::ptr::null_mut(),
         )
     };
-    touched::is_foreign(oid).then_some(oid)
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// Whether a statement changes rows, which nobody should do to a catalog.
+///
+/// # Safety
+/// The node must be a valid tree of a statement.
+unsafe fn changes_rows(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: see above.
+    let tag = unsafe { (*node).type_ };
+    matches!(tag, T_InsertStmt | T_UpdateStmt | T_DeleteStmt | T_MergeStmt | T_CopyStmt | T_TruncateStmt)
 }
 
 /// # Safety
@@ -113,12 +124,13 @@ unsafe fn keeps(node: *mut pg_sys::Node, left_out: &mut LeftOut) -> bool {
         if let Some(column) = as_node::<pg_sys::ColumnDef>(node, T_ColumnDef) {
             (*column).constraints = filtered((*column).constraints, |constraint| keeps(constraint, left_out));
         }
-        match as_node::<pg_sys::Constraint>(node, T_Constraint).and_then(|constraint| foreign((*constraint).pktable)) {
-            Some(target) => {
+        let constraint = as_node::<pg_sys::Constraint>(node, T_Constraint);
+        match constraint.and_then(|constraint| find((*constraint).pktable)) {
+            Some(target) if touched::is_foreign(target) => {
                 left_out.foreign_keys.push(target);
                 false
             }
-            None => true,
+            _ => true,
         }
     }
 }
