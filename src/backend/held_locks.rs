@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use pgrx::pg_sys::{self, LOCKMODE, LOCKTAG, Oid};
 
-use super::session::setting;
+use super::session::{setting, warning};
 use super::touched;
 
 /// Modes that catalogs are locked in by statements that change the schema.
@@ -175,8 +175,8 @@ impl LocksBefore {
                 // SAFETY: an advisory lock. Whoever has it now is not waited for.
                 let taken = unsafe { pg_sys::LockAcquire(&before.tag, mode, true, true) };
                 if taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL {
-                    pgrx::warning!(
-                        "an advisory lock of this session was released by a migration, and is held by another session now"
+                    warning(
+                        "an advisory lock of this session was released by a migration, and is held by another session now",
                     );
                 }
             }

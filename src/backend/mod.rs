@@ -8,6 +8,7 @@
 mod aside;
 mod bytes;
 mod call;
+mod catalogue;
 mod dynamic;
 mod fresh_session;
 mod guard;
@@ -40,6 +41,7 @@ pub use aside::{
 };
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
+pub use catalogue::{despite_drops, printing_alike};
 pub use dynamic::{dynamic_into_result, quoted_identifier, quoted_literal};
 pub use fresh_session::{SessionBefore, set};
 pub use held_locks::{LocksBefore, lock_table_size};
@@ -55,7 +57,7 @@ pub use session::{
     Owner, all_is_undone, as_owner, as_table_owner, bypasses_rls, check_for_interrupts, clock, current_xid,
     has_written, hash_key, is_standby, is_superuser, json_time, local_transaction_id, log, log_logical_message,
     next_xid, notice, notify, past_forced_policies, require_writable, reserve_settings, role_name, roles, search_path,
-    setting, system_identifier, within_foreign_key,
+    setting, system_identifier, warning, within_foreign_key,
 };
 pub use slots::in_free_slot;
 pub use snapshot::{FreshSnapshot, LatestSnapshot, Visibility, fixed_snapshot, visibility};

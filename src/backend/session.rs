@@ -228,6 +228,11 @@ pub fn log_logical_message(prefix: &str, message: &str) {
     });
 }
 
+/// Sends the client a warning.
+pub fn warning(line: &str) {
+    pgrx::warning!("{line}");
+}
+
 /// Sends the client a notice.
 pub fn notice(line: &str) {
     pgrx::notice!("{line}");
@@ -248,24 +253,30 @@ pub fn check_for_interrupts() {
     pgrx::check_for_interrupts!();
 }
 
-/// A setting of this session while it exists, as CREATE FUNCTION ... SET would have it (fmgr_security_definer in fmgr.c).
+/// Settings of this session while it exists, as CREATE FUNCTION ... SET would have them (fmgr_security_definer in fmgr.c).
 struct Pinned(c_int);
 
 impl Pinned {
     fn begin(name: &CStr, value: &CStr) -> Self {
+        Self::begin_all(&[(name, value)])
+    }
+
+    fn begin_all(settings: &[(&CStr, &CStr)]) -> Self {
         // SAFETY: undone by `drop`, or at the end of the transaction or subtransaction after an error.
         unsafe {
             let level = pg_sys::NewGUCNestLevel();
-            pg_sys::set_config_option(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
+            for (name, value) in settings {
+                pg_sys::set_config_option(
+                    name.as_ptr(),
+                    value.as_ptr(),
+                    pg_sys::GucContext::PGC_USERSET,
+                    pg_sys::GucSource::PGC_S_SESSION,
+                    pg_sys::GucAction::GUC_ACTION_SAVE,
+                    true,
+                    0,
+                    false,
+                );
+            }
             Pinned(level)
         }
     }
@@ -302,5 +313,24 @@ pub struct RowSecurityOff(#[allow(dead_code)] Pinned);
 impl RowSecurityOff {
     pub fn begin() -> Self {
         RowSecurityOff(Pinned::begin(c"row_security", c"off"))
+    }
+}
+
+/// Pins what definitions and the constants in them are printed by, while it exists. Must end before what was pinned before it
+/// does.
+pub struct Printing(#[allow(dead_code)] Pinned);
+
+impl Printing {
+    pub fn begin() -> Self {
+        Printing(Pinned::begin_all(&[
+            (c"quote_all_identifiers", c"off"),
+            (c"standard_conforming_strings", c"on"),
+            (c"DateStyle", c"ISO, YMD"),
+            (c"IntervalStyle", c"postgres"),
+            (c"TimeZone", c"UTC"),
+            (c"extra_float_digits", c"1"),
+            (c"bytea_output", c"hex"),
+            (c"lc_monetary", c"C"),
+        ]))
     }
 }

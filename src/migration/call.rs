@@ -1,15 +1,20 @@
 //! The functions `replay_migrations` and `schema_drift`.
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::drift;
+use super::facts::{self, Include};
 use super::list::migrations;
-use super::outcome::Outcome;
+use super::outcome::{Failure, Outcome};
 use super::replay::replay;
 use super::schemas::schemas;
-use crate::backend::{Answer, Call, ResultSet, Value, connect};
+use crate::backend::{self, Answer, Call, ResultSet, Value, connect};
 use crate::error::Error;
 use crate::input;
+
+/// Failed migrations that are named in warnings.
+const LISTED_FAILURES: usize = 10;
 
 /// See the COMMENT in `sql/migrations.sql`.
 #[pg_extern(sql = false)]
@@ -25,6 +30,50 @@ fn replay_migrations(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
         }
         Ok(rows.done())
     })
+}
+
+/// See the COMMENT in `sql/migrations.sql`.
+#[pg_extern(sql = false)]
+fn schema_drift(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
+    Call::answer(fcinfo, |call| {
+        let migrations = migrations(call, 0)?;
+        let schemas = connect(call, |db| schemas(call, db, 1))?;
+        let include = Include::from_argument(call, 2)?;
+        let names: Vec<&str> = migrations.iter().map(|migration| &*migration.name).collect();
+        let oids: Vec<Oid> = schemas.iter().map(|schema| schema.oid).collect();
+        let live = connect(call, |db| facts::read(db, &oids, include));
+        let (outcomes, differences) = replay(call, &migrations, &schemas, false, |replay| {
+            let built = connect(call, |db| facts::read(db, &replay.built(), include));
+            let differences = drift::compare(&built, &live).into_iter();
+            let checked = differences.filter(|difference| !difference.is_foreign_key_to(replay.left_out()));
+            let with_migration = checked.map(|difference| {
+                let touched = match difference.address {
+                    Some(address) => replay.history.last_touched(address),
+                    None => replay.history.dropper(&difference.kind, &difference.object),
+                };
+                (difference, touched.map(|index| names[index]))
+            });
+            with_migration.collect::<Vec<_>>()
+        })?;
+        warn_of_failures(&outcomes);
+        let rows = ResultSet::begin(call);
+        for (difference, migration) in &differences {
+            drift::push(&rows, difference, *migration);
+        }
+        Ok(rows.done())
+    })
+}
+
+/// What did not run is not among what is compared.
+fn warn_of_failures(outcomes: &[Outcome]) {
+    let failed: Vec<(&str, &Failure)> =
+        outcomes.iter().filter_map(|outcome| Some((&*outcome.name, outcome.failure.as_ref()?))).collect();
+    for (name, failure) in failed.iter().take(LISTED_FAILURES) {
+        backend::warning(&format!("migration \"{name}\" fails in line {}: {}", failure.line, failure.message));
+    }
+    if failed.len() > LISTED_FAILURES {
+        backend::warning(&format!("{} more migrations fail", failed.len() - LISTED_FAILURES));
+    }
 }
 
 fn push(rows: &ResultSet, outcome: &Outcome) -> Result<(), Error> {

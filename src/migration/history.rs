@@ -343,6 +343,12 @@ impl History {
         self.objects.iter().filter(move |object| object.name().table.is_some() && object.state().within == Some(of.id))
     }
 
+    /// The migration that dropped what had this printed name; `None` if none did, or if it is there again.
+    pub fn dropper(&self, kind: &str, identity: &str) -> Option<usize> {
+        let object = self.identified(kind, identity)?;
+        self.dropped_by(object).map(|by| by.migration)
+    }
+
     /// The migration that last touched the object itself: made, renamed, changed or dropped it. What it did to the
     /// columns of a table does not count for the table. A column that nobody has touched came with its table.
     pub fn last_touched(&self, address: Address) -> Option<usize> {

@@ -38,6 +38,8 @@ pub struct Replay<'c> {
     names: Vec<String>,
     /// Those that have failed, by number.
     failed: Vec<usize>,
+    /// What foreign keys refer to that were left out.
+    left_out: Vec<String>,
     /// How many locks it may hold, and how many relations it may make.
     most_locks: usize,
 }
@@ -105,6 +107,7 @@ pub fn replay<R>(
         history: History::default(),
         names: migrations.iter().map(|migration| migration.name.clone()).collect(),
         failed: Vec::new(),
+        left_out: Vec::new(),
         most_locks,
     };
     // An error passes through as a panic, so the session is put back in order before it goes on.
@@ -126,6 +129,11 @@ impl Replay<'_> {
     /// The schemas as the migrations have left them; one that they dropped is not among them.
     pub fn built(&self) -> Vec<Oid> {
         self.schemas.iter().filter_map(|schema| backend::schema_named(&schema.name)).collect()
+    }
+
+    /// Names of relations to which foreign keys were left out.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     fn run(&mut self, migrations: &[Migration], stops: bool) -> Result<Vec<Outcome>, Error> {
@@ -392,11 +400,12 @@ impl Replay<'_> {
             Ok(Ok((foreign_keys, touched))) => {
                 self.record(place.step, &touched);
                 self.require_few_locks()?;
-                let notes = foreign_keys.into_iter().map(|target| {
-                    let name = self.live_name(target);
-                    Note::NotChecked(format!("a foreign key to {name}, which no migration made: left out"))
-                });
-                Ok(Ran::Done(notes.collect()))
+                let mut notes = Vec::new();
+                for name in foreign_keys.into_iter().map(|target| self.live_name(target)).collect::<Vec<_>>() {
+                    notes.push(Note::NotChecked(format!("a foreign key to {name}, which no migration made: left out")));
+                    self.left_out.push(name);
+                }
+                Ok(Ran::Done(notes))
             }
             Ok(Err(Hindrance::Lock(relation))) => Ok(Ran::not_run(Note::NotChecked(format!(
                 "{} would lock {}, which no migration made",

@@ -18,6 +18,7 @@ mod events;
 mod fast_export;
 mod fast_export_directories;
 mod feed;
+mod fingerprints;
 mod foreign_code;
 mod git;
 mod hostile_names;

@@ -41,6 +41,9 @@ fn a_standby_reads_everything_and_its_feed_misses_nothing() {
     let replica = Cluster::new("standby", &["--standby-of", &cluster.name]);
     let mut standby = replica.connect("postgres");
 
+    let fingerprint = "SELECT versioned.schema_fingerprint('public', '{owners,grants,comments}')";
+    assert_eq!(standby.value::<String>(fingerprint, &[]), admin.value::<String>(fingerprint, &[]));
+
     // Every function that reads.
     assert_eq!(standby.get(project, "a", Some(1)).expect("there").content.as_deref(), Some("one\n"));
     assert_eq!(standby.list(project), admin.list(project));
