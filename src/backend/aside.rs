@@ -16,7 +16,7 @@ fn name_aside(object: Oid) -> CString {
     CString::new(format!("pg_versioned_aside_{}", u32::from(object))).expect("no NUL")
 }
 
-/// Renames a schema and puts an empty one in its place, with its owner and privileges. Returns the OID of that. The caller
+/// Renames a schema and puts an empty one in its place, with its owner, privileges and comment. Returns the OID of that. The caller
 /// must have checked that the current role may do this.
 ///
 /// 40001 if somebody has changed or dropped the schema at the same time.
@@ -62,6 +62,12 @@ fn move_aside(schema: Oid, name: &str) -> Oid {
             pg_sys::heap_modify_tuple(made, desc, values.as_mut_ptr(), nulls.as_mut_ptr(), replaced.as_mut_ptr());
         guard::CatalogTupleUpdate(catalog, &mut (*made).t_self, with_privileges);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
+        pg_sys::CreateComments(
+            copy,
+            pg_sys::NamespaceRelationId,
+            0,
+            pg_sys::GetComment(schema, pg_sys::NamespaceRelationId, 0),
+        );
         pg_sys::CommandCounterIncrement();
         copy
     }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use pgrx::pg_sys::{self, Oid};
 
+use super::aside::schema_named;
 use super::raise::raise;
 use crate::error::Error;
 
@@ -101,6 +102,11 @@ pub fn is_not_own(relation: Oid) -> bool {
 /// Whether a relation was made while the watch lasts.
 pub fn is_own(relation: Oid) -> bool {
     is_made(pg_sys::RelationRelationId, relation)
+}
+
+/// Whether there is a schema of this name that was not made while the watch lasts.
+pub fn is_foreign_schema(name: &str) -> bool {
+    schema_named(name).is_some_and(|schema| !is_made(pg_sys::NamespaceRelationId, schema))
 }
 
 fn is_made(class: Oid, object: Oid) -> bool {

@@ -8,6 +8,7 @@ use super::deferred;
 use super::elsewhere;
 use super::explain;
 use super::extensions::Extensions;
+use super::facts::names_tools_table;
 use super::history::{History, Name, Step, Wanted};
 use super::list::Migration;
 use super::objects::{Deed, Named, deeds, identity};
@@ -61,6 +62,7 @@ impl Ran {
 enum Hindrance {
     Lock(Oid),
     Change(Touched),
+    Schema(String),
 }
 
 /// A statement in its place.
@@ -381,6 +383,9 @@ impl Replay<'_> {
         let tried = attempt_or_error(|| {
             before();
             let (statement, left_out) = place.script.prepare(place.statement);
+            if let Some(schema) = left_out.schema {
+                return Err(Hindrance::Schema(schema));
+            }
             if let Some(target) = left_out.target {
                 return Err(Hindrance::Lock(target));
             }
@@ -412,6 +417,7 @@ impl Replay<'_> {
                 place.name(),
                 self.live_name(relation)
             )))),
+            Ok(Err(Hindrance::Schema(name))) => Ok(not_ours(place, "schema", &name)),
             Ok(Err(Hindrance::Change(object))) => {
                 let (kind, identity) = identity(self.call, object);
                 Ok(not_ours(place, &kind, &identity))
@@ -466,6 +472,8 @@ fn unchecked(raised: &Raised) -> Option<&'static str> {
     match &*raised.sqlstate {
         "55P03" | "40P01" => Some("would wait for others"),
         "2D000" | "25001" => Some("does not run in a transaction"),
+        // It makes that before it runs the first migration.
+        "42P01" if names_tools_table(&raised.message) => Some("uses the migration tool's own table"),
         _ => None,
     }
 }

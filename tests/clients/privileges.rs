@@ -68,7 +68,8 @@ fn due(admin: &mut Session, roles: &[&str]) -> Grants {
           WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges', 'set_initial_privileges',
                                 'settle_privileges', 'versioning_report', 'renumber_versions', 'undo_renumber',
                                 'enable_versioning', 'disable_versioning', 'import_project_files',
-                                'import_project_versions')
+                                'import_project_versions', 'replay_migrations', 'schema_drift', 'schema_fingerprint',
+                                'record_migration', 'verify_migrations')
             AND p.prorettype <> 'trigger'::regtype",
         &[],
     );

@@ -35,8 +35,13 @@ test('what users may not call is refused', async () => {
         'grant_versioned_access',
         'import_project_files',
         'import_project_versions',
+        'record_migration',
         'renumber_versions',
+        'replay_migrations',
+        'schema_drift',
+        'schema_fingerprint',
         'undo_renumber',
+        'verify_migrations',
         'versioning_report',
     ]);
     for (const role of ['authenticated', 'service_role']) {

@@ -4,6 +4,7 @@
 use pgrx::{PgList, pg_sys};
 
 use super::super::{guard, touched};
+use super::kind::string;
 use super::{Script, Statement, as_node, text};
 use pg_sys::NodeTag::*;
 use pg_sys::ObjectType::*;
@@ -15,6 +16,8 @@ pub struct LeftOut {
     pub foreign_keys: Vec<pg_sys::Oid>,
     /// The relation for which the statement must not be run at all.
     pub target: Option<pg_sys::Oid>,
+    /// The schema for which it must not be run: it changes privileges or comments in it.
+    pub schema: Option<String>,
 }
 
 impl Script {
@@ -31,6 +34,7 @@ impl Script {
             remove_foreign_keys(node, &mut left_out);
             if left_out.target.is_none() {
                 let is_foreign = if changes_rows(node) { touched::is_not_own } else { touched::is_foreign };
+                left_out.schema = schemas(node).into_iter().find(|name| touched::is_foreign_schema(name));
                 left_out.target = targets(node).into_iter().filter_map(|name| find(name)).find(|&oid| is_foreign(oid));
             }
             pg_sys::MemoryContextSwitchTo(before);
@@ -179,6 +183,14 @@ unsafe fn targets(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::RangeVar> {
             T_ReindexStmt => field!(ReindexStmt, relation),
             T_AlterSeqStmt => field!(AlterSeqStmt, sequence),
             T_CopyStmt if (*node.cast::<pg_sys::CopyStmt>()).is_from => field!(CopyStmt, relation),
+            T_GrantStmt => {
+                let grant = &*node.cast::<pg_sys::GrantStmt>();
+                let is_objects = grant.targtype == pg_sys::GrantTargetType::ACL_TARGET_OBJECT;
+                match grant.objtype {
+                    OBJECT_TABLE | OBJECT_SEQUENCE if is_objects => list(grant.objects),
+                    _ => Vec::new(),
+                }
+            }
             T_TruncateStmt => list((*node.cast::<pg_sys::TruncateStmt>()).relations),
             T_LockStmt => list((*node.cast::<pg_sys::LockStmt>()).relations),
             T_CreateStmt => list((*node.cast::<pg_sys::CreateStmt>()).inhRelations),
@@ -215,6 +227,43 @@ unsafe fn targets(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::RangeVar> {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Names of the schemas of objects that are not relations, and whose privileges or comments the statement changes. Only
+/// if they are written there.
+///
+/// # Safety
+/// The node must be a valid tree of a statement.
+unsafe fn schemas(node: *mut pg_sys::Node) -> Vec<String> {
+    // SAFETY: see above; each struct is that of its tag and kind of object.
+    unsafe {
+        let (kind, objects) = if let Some(grant) = as_node::<pg_sys::GrantStmt>(node, T_GrantStmt) {
+            let is_all = (*grant).targtype == pg_sys::GrantTargetType::ACL_TARGET_ALL_IN_SCHEMA;
+            let objects = PgList::<pg_sys::Node>::from_pg((*grant).objects);
+            (if is_all { OBJECT_SCHEMA } else { (*grant).objtype }, objects.iter_ptr().collect())
+        } else if let Some(comment) = as_node::<pg_sys::CommentStmt>(node, T_CommentStmt) {
+            ((*comment).objtype, vec![(*comment).object])
+        } else {
+            return Vec::new();
+        };
+        let qualifier = |names: *mut pg_sys::List| {
+            let names = PgList::<pg_sys::Node>::from_pg(names);
+            names.head().filter(|_| names.len() > 1).and_then(|schema| string(schema))
+        };
+        let schema_of = |object: *mut pg_sys::Node| match kind {
+            OBJECT_SCHEMA => string(object),
+            OBJECT_FUNCTION | OBJECT_PROCEDURE | OBJECT_ROUTINE | OBJECT_AGGREGATE => {
+                as_node::<pg_sys::ObjectWithArgs>(object, T_ObjectWithArgs)
+                    .and_then(|named| qualifier((*named).objname))
+            }
+            OBJECT_TYPE | OBJECT_DOMAIN => match as_node::<pg_sys::TypeName>(object, T_TypeName) {
+                Some(named) => qualifier((*named).names),
+                None => as_node::<pg_sys::List>(object, T_List).and_then(qualifier),
+            },
+            _ => None,
+        };
+        objects.into_iter().filter_map(schema_of).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use self::canonical::canonical;
 pub use self::include::Include;
+pub use self::tools::is_named_in as names_tools_table;
 use super::address::Address;
 use crate::args;
 use crate::backend::{Arg, Db, Row, Statement, despite_drops, printing_alike};

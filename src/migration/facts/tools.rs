@@ -70,6 +70,15 @@ pub fn names() -> Vec<String> {
     TABLES.iter().map(|table| table.name.to_owned()).collect()
 }
 
+/// Whether a message of Postgres names, in quotes, a table by which a tool is recognized.
+pub fn is_named_in(message: &str) -> bool {
+    let named = TABLES.iter().filter(|table| table.may_have_more || table.name == "schema_migrations");
+    named.into_iter().any(|table| {
+        let end = format!("{}\"", table.name);
+        message.match_indices(&end).any(|(at, _)| matches!(message[..at].chars().next_back(), Some('"' | '.')))
+    })
+}
+
 /// Whether a table of this name, with these columns, is a migration tool's own.
 pub fn is_tools_own(name: &str, columns: &[String]) -> bool {
     let has = |column: &&str| columns.iter().any(|other| other == column);
@@ -82,10 +91,19 @@ pub fn is_tools_own(name: &str, columns: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_tools_own;
+    use super::{is_named_in, is_tools_own};
 
     fn is_own(name: &str, columns: &[&str]) -> bool {
         is_tools_own(name, &columns.iter().map(|&column| column.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn messages_name_tables() {
+        assert!(is_named_in("relation \"public._sqlx_migrations\" does not exist"));
+        assert!(is_named_in("relation \"schema_migrations\" does not exist"));
+        for other in ["my_sqlx_migrations", "migrations", "_sqlx_migrations_old"] {
+            assert!(!is_named_in(&format!("relation \"{other}\" does not exist")), "{other}");
+        }
     }
 
     #[test]

@@ -111,7 +111,9 @@ SELECT grantee::regrole::text COLLATE "C" AS grantee, privilege_type, is_grantab
                     WHERE p.proname NOT IN ('grant_versioned_access', 'grant_privileges', 'revoke_privileges',
                                             'set_initial_privileges', 'settle_privileges', 'versioning_report',
                                             'renumber_versions', 'undo_renumber', 'enable_versioning',
-                                            'disable_versioning', 'import_project_files', 'import_project_versions')
+                                            'disable_versioning', 'import_project_files', 'import_project_versions',
+                                            'replay_migrations', 'schema_drift', 'schema_fingerprint',
+                                            'record_migration', 'verify_migrations')
                       AND p.prorettype <> 'trigger'::regtype) AS all_due
   FROM privilege
  WHERE kind = 'function'
