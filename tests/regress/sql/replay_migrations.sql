@@ -20,8 +20,8 @@ CREATE FUNCTION auth.replay(p_stop boolean, VARIADIC p_texts text[])
     RETURNS TABLE (name text, ok boolean, statements int, sqlstate text, message text, place text, explanation text)
     LANGUAGE sql AS $$
     SELECT name, ok, statements, sqlstate, message, line || ':' || col, explanation
-      FROM replay_migrations((SELECT jsonb_agg(jsonb_build_object('name', position, 'sql', text) ORDER BY position)
-                                FROM (SELECT position::text, text FROM unnest(p_texts) WITH ORDINALITY AS t (text, position)) t),
+      FROM replay_migrations((SELECT jsonb_agg(jsonb_build_object('name', position::text, 'sql', text) ORDER BY position)
+                                FROM unnest(p_texts) WITH ORDINALITY AS t (text, position)),
                              '{app}', p_stop)
     $$;
 
@@ -69,7 +69,7 @@ SELECT count(*) FROM pg_prepared_statements;
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory';
 -- Constraints are checked at its end.
 SELECT * FROM auth.replay(false,
-    'CREATE TABLE p (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED); CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY IMMEDIATE)',
+    'CREATE TABLE p (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, u int UNIQUE); CREATE TABLE c (p int REFERENCES p (u) DEFERRABLE)',
     'INSERT INTO p VALUES (1), (1); UPDATE p SET id = 2 WHERE ctid = ''(0,1)''',
     'INSERT INTO p VALUES (3), (3)',
     'INSERT INTO c VALUES (4)',
@@ -106,7 +106,8 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT ok FROM auth.replay(true, 'CREATE TABLE a (); INSERT INTO a DEFAULT VALUES; SELECT 1 / count(*) FROM a');
 COMMIT;
 -- A replay does not run within a replay.
-SELECT * FROM auth.replay(true, 'SELECT auth.replay(true, ''SELECT 1'')');
+\getenv schema VERSIONED_SCHEMA
+SELECT * FROM auth.replay(true, format('SELECT %I.replay_migrations(''[]'')', :'schema'));
 
 -- Bad input
 SELECT * FROM replay_migrations(NULL);
@@ -122,7 +123,6 @@ SELECT * FROM replay_migrations('[]', '{app}', NULL);
 SELECT * FROM replay_migrations('[]', '{app}');
 
 -- Rights: for owners of the schemas who may create schemas.
-\getenv schema VERSIONED_SCHEMA
 GRANT USAGE ON SCHEMA :"schema", auth TO regress_app;
 GRANT EXECUTE ON FUNCTION replay_migrations, schema_drift TO regress_app;
 SET ROLE regress_app;
@@ -150,8 +150,8 @@ CREATE TABLE app.by_hand (id serial PRIMARY KEY);
 ALTER TABLE app."User" ADD a1 int, ADD "A2" text NOT NULL DEFAULT 'x';
 CREATE FUNCTION auth.drift(VARIADIC p_texts text[]) RETURNS TABLE (kind text, object text, difference text, expected text, actual text, migration text)
     LANGUAGE sql AS $$
-    SELECT d.* FROM schema_drift((SELECT jsonb_agg(jsonb_build_object('name', position, 'sql', text) ORDER BY position)
-                                  FROM (SELECT position::text, text FROM unnest(p_texts) WITH ORDINALITY AS t (text, position)) t),
+    SELECT d.* FROM schema_drift((SELECT jsonb_agg(jsonb_build_object('name', position::text, 'sql', text) ORDER BY position)
+                                  FROM unnest(p_texts) WITH ORDINALITY AS t (text, position)),
                                '{app}') d
     $$;
 SELECT * FROM auth.drift(
@@ -164,6 +164,7 @@ CREATE TABLE app.profiles (id uuid PRIMARY KEY REFERENCES auth.users, other uuid
 SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x'')',
     'CREATE TABLE by_hand (id serial PRIMARY KEY); CREATE TABLE profiles (id uuid PRIMARY KEY REFERENCES auth.users, other uuid)');
 SELECT * FROM schema_drift('[]', '{app}', '{owner}');
+SET client_min_messages = warning;
 DROP SCHEMA app, auth CASCADE;
 SELECT format('REVOKE CREATE ON DATABASE %I FROM regress_app', current_database()) \gexec
 REVOKE ALL ON FUNCTION replay_migrations, schema_drift FROM regress_app;
