@@ -133,15 +133,16 @@ impl LocksBefore {
         lock.modes & !self.0.get(&lock.key()).map_or(0, |before| before.modes)
     }
 
-    /// The first relation that is not one's own on which a lock has been taken that others may have to wait for.
+    /// A relation that is not one's own, and on which a lock has been taken that others may have to wait for; the oldest.
     pub fn foreign_relation(&self) -> Option<Oid> {
-        held_locks().into_iter().find_map(|lock| {
+        let foreign = held_locks().into_iter().filter_map(|lock| {
             let relation = lock.relation()?;
             let is_catalog = u32::from(relation) < pg_sys::FirstNormalObjectId;
             let most = if is_catalog { MOST_ON_CATALOGS } else { MOST_ON_OTHERS };
             let is_too_strong = self.new_modes(&lock) >> (most + 1) != 0;
             (is_too_strong && !touched::is_own(relation)).then_some(relation)
-        })
+        });
+        foreign.min_by_key(|&relation| u32::from(relation))
     }
 
     /// Gives back the locks on one's own relations, which nobody else can see until the transaction ends. Returns how many

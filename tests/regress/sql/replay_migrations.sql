@@ -130,11 +130,11 @@ SELECT * FROM auth.replay(true, '');
 RESET ROLE;
 ALTER SCHEMA app OWNER TO regress_app;
 SET ROLE regress_app;
-\set VERBOSITY terse
-SELECT regexp_replace(pg_catalog.current_database(), '.*', '') || ok FROM auth.replay(true, '');
+\set VERBOSITY sqlstate
+SELECT * FROM auth.replay(true, '');
 \set VERBOSITY default
 RESET ROLE;
-SELECT format('GRANT CREATE ON DATABASE %I TO regress_app', current_database()) \gexec
+DO $$BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO regress_app', current_database()); END$$;
 SET ROLE regress_app;
 SELECT * FROM auth.replay(true, 'CREATE TABLE a (); SELECT * FROM app.a; CREATE TABLE auth.a ()');
 -- A role that migrations choose ends with them.
@@ -166,7 +166,7 @@ SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a
 SELECT * FROM schema_drift('[]', '{app}', '{owner}');
 SET client_min_messages = warning;
 DROP SCHEMA app, auth CASCADE;
-SELECT format('REVOKE CREATE ON DATABASE %I FROM regress_app', current_database()) \gexec
+DO $$BEGIN EXECUTE format('REVOKE CREATE ON DATABASE %I FROM regress_app', current_database()); END$$;
 REVOKE ALL ON FUNCTION replay_migrations, schema_drift FROM regress_app;
 REVOKE ALL ON SCHEMA :"schema" FROM regress_app;
 DROP ROLE regress_app;
