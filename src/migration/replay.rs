@@ -185,7 +185,9 @@ impl Replay<'_> {
         let ended = attempt_or_error(|| {
             self.statements(index, &script, stops, &mut outcome)?;
             // What the end of its transaction and of its connection would do.
-            deferred::check(self.call);
+            if !(stops && outcome.failure.is_some()) {
+                deferred::check(self.call);
+            }
             temporary::drop_relations(self.call);
             // Locks can only be given back by the subtransaction that has them.
             self.require_few_locks()
