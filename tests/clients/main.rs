@@ -34,6 +34,7 @@ mod maintenance;
 mod members;
 mod merging;
 mod migration_ledger;
+mod migrations;
 mod mismatch;
 mod mismatch_calls;
 mod misused_triggers;

@@ -301,8 +301,13 @@ impl Cluster {
     }
 
     pub fn connect(&self, database: &str) -> Session {
+        self.try_connect(database).expect("a superuser can connect")
+    }
+
+    /// The same while the server may be down.
+    pub fn try_connect(&self, database: &str) -> Result<Session, Refusal> {
         let mut config = self.config.clone();
-        Session::open(config.dbname(database).options(&options(""))).expect("a superuser can connect")
+        Session::open(config.dbname(database).options(&options("")))
     }
 
     /// The folder of its socket.
