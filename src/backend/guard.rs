@@ -78,7 +78,7 @@ pub fn raise_again(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
 pub const STATEMENT: [&str; 2] = ["/* pg_versioned */ ", " /* end */"];
 
 /// What its statements on tables of users begin with, too.
-const ANY_STATEMENT: &str = "/* pg_versioned";
+pub const ANY_STATEMENT: &str = "/* pg_versioned";
 
 /// Removes the extension's own statements from an error's CONTEXT and QUERY.
 fn hide_own_statements(error: *mut pg_sys::ErrorData) {

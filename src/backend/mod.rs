@@ -8,6 +8,7 @@
 mod aside;
 mod bytes;
 mod call;
+mod catalog_filter;
 mod catalogue;
 mod dynamic;
 mod fresh_session;
@@ -41,6 +42,7 @@ pub use aside::{
 };
 pub use bytes::Bytes;
 pub use call::{Answer, Call, log_panics, with_query_cache};
+pub use catalog_filter::CatalogFilter;
 pub use catalogue::{despite_drops, printing_alike};
 pub use dynamic::{dynamic_into_result, quoted_identifier, quoted_literal};
 pub use fresh_session::{SessionBefore, set};

@@ -16,8 +16,8 @@ use super::outcome::{Failure, Note, Outcome};
 use super::schemas::Schema;
 use super::temporary;
 use crate::backend::{
-    self, Call, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Touched, Watch, attempt,
-    attempt_or_error,
+    self, Call, CatalogFilter, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Touched, Watch,
+    attempt, attempt_or_error,
 };
 use crate::error::Error;
 use crate::progress::Progress;
@@ -112,6 +112,8 @@ pub fn replay<R>(
         left_out: Vec::new(),
         most_locks,
     };
+    let aside: Vec<Oid> = schemas.iter().map(|schema| schema.oid).collect();
+    let filter = CatalogFilter::begin(&aside);
     // An error passes through as a panic, so the session is put back in order before it goes on.
     let result = catch_unwind(AssertUnwindSafe(|| {
         attempt(
@@ -122,6 +124,7 @@ pub fn replay<R>(
             |_| false,
         )
     }));
+    drop(filter);
     replay.session.restore(call);
     backend::all_is_undone();
     result.unwrap_or_else(|panic| resume_unwind(panic))
@@ -299,7 +302,7 @@ impl Replay<'_> {
     /// Runs a statement. If it fails and names something of an extension that was moved aside and that no migration creates,
     /// that is created, as a fresh database may have been given it before.
     fn run_plain(&mut self, place: Place) -> Result<Ran, Error> {
-        let ran = self.attempt(place, || ())?;
+        let ran = self.attempt_with_extensions(place)?;
         let Ran::Failed(raised) = &ran else { return Ok(ran) };
         if !matches!(&*raised.sqlstate, "42704" | "42883" | "42P01") {
             return Ok(ran);
@@ -319,6 +322,31 @@ impl Replay<'_> {
             }
             failed => failed,
         })
+    }
+
+    /// Runs a statement that may create extensions in a block or a function. Those of their names that are aside make way.
+    fn attempt_with_extensions(&mut self, place: Place) -> Result<Ran, Error> {
+        let call = self.call;
+        let mut in_the_way: Vec<Oid> = Vec::new();
+        loop {
+            let ran = self.attempt(place, || Extensions::move_aside(call, &in_the_way))?;
+            let more = match &ran {
+                Ran::Failed(raised) => extension_there_already(raised).map(|name| self.extensions.in_the_way_of(name)),
+                Ran::Done(_) => None,
+            };
+            let before = in_the_way.len();
+            for extension in more.unwrap_or_default() {
+                if !in_the_way.contains(&extension) {
+                    in_the_way.push(extension);
+                }
+            }
+            if in_the_way.len() == before {
+                if matches!(ran, Ran::Done(_)) {
+                    self.extensions.replaced(&in_the_way);
+                }
+                return Ok(ran);
+            }
+        }
     }
 
     /// Creates an extension that was moved aside, and those that it needs. False if that fails.
@@ -467,6 +495,12 @@ impl Replay<'_> {
 /// For a statement that would change something that was there before.
 fn not_ours(place: Place, what: &str, name: &str) -> Ran {
     Ran::not_run(Note::NotChecked(format!("{} would change the {what} {name}, which no migration made", place.name())))
+}
+
+/// The extension that could not be created because there is one of its name.
+fn extension_there_already(raised: &Raised) -> Option<&str> {
+    let rest = raised.message.strip_prefix("extension \"").filter(|_| raised.sqlstate == "42710")?;
+    rest.strip_suffix("\" already exists")
 }
 
 /// Why an error says nothing about a statement; `None` if it does.

@@ -35,6 +35,7 @@ mod members;
 mod merging;
 mod migration_ledger;
 mod migrations;
+mod migrations_catalog;
 mod mismatch;
 mod mismatch_calls;
 mod misused_triggers;
