@@ -10,7 +10,18 @@ use super::touched;
 
 /// Modes that catalogs are locked in by statements that change the schema.
 const MOST_ON_CATALOGS: LOCKMODE = pg_sys::RowExclusiveLock as _;
+/// CREATE COLLATION locks it so until the transaction ends, only against others who create collations.
+const MOST_ON_COLLATIONS: LOCKMODE = pg_sys::ShareRowExclusiveLock as _;
 const MOST_ON_OTHERS: LOCKMODE = pg_sys::AccessShareLock as _;
+
+/// The strongest mode in which a relation of others may be locked by a statement.
+fn most_on(relation: Oid) -> LOCKMODE {
+    match relation {
+        pg_sys::CollationRelationId => MOST_ON_COLLATIONS,
+        _ if u32::from(relation) < pg_sys::FirstNormalObjectId => MOST_ON_CATALOGS,
+        _ => MOST_ON_OTHERS,
+    }
+}
 
 /// The modes in a mask.
 fn modes_in(mask: i32) -> impl Iterator<Item = LOCKMODE> {
@@ -137,16 +148,14 @@ impl LocksBefore {
     pub fn foreign_relation(&self) -> Option<Oid> {
         let foreign = held_locks().into_iter().filter_map(|lock| {
             let relation = lock.relation()?;
-            let is_catalog = u32::from(relation) < pg_sys::FirstNormalObjectId;
-            let most = if is_catalog { MOST_ON_CATALOGS } else { MOST_ON_OTHERS };
-            let is_too_strong = self.new_modes(&lock) >> (most + 1) != 0;
+            let is_too_strong = self.new_modes(&lock) >> (most_on(relation) + 1) != 0;
             (is_too_strong && !touched::is_own(relation)).then_some(relation)
         });
         foreign.min_by_key(|&relation| u32::from(relation))
     }
 
-    /// Gives back the locks on one's own relations, which nobody else can see until the transaction ends. Returns how many
-    /// other locks have been taken.
+    /// Gives back the locks on one's own relations, which nobody else can see until the transaction ends, and the one that
+    /// keeps others from creating collations. Returns how many other locks have been taken.
     pub fn give_back_own(&self) -> usize {
         let mut others = 0;
         for lock in held_locks() {
@@ -160,7 +169,13 @@ impl LocksBefore {
                     let unknown = if kind == 0 { OF_SEQUENCES } else { 0 };
                     release(&lock, lock.modes & !of_sequence & !unknown, Holder::Current);
                 }
-                None => others += usize::from(self.new_modes(&lock) != 0),
+                None => {
+                    let modes = self.new_modes(&lock);
+                    if lock.relation() == Some(pg_sys::CollationRelationId) {
+                        release(&lock, modes & (1 << MOST_ON_COLLATIONS), Holder::Current);
+                    }
+                    others += usize::from(modes != 0);
+                }
             }
         }
         others
