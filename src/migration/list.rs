@@ -18,6 +18,13 @@ pub struct Migration {
     pub sql: String,
 }
 
+impl Migration {
+    /// Its SQL as psql and the tools send it: without the byte order mark that some editors put at the beginning of a file.
+    pub fn text(&self) -> &str {
+        self.sql.strip_prefix('\u{feff}').unwrap_or(&self.sql)
+    }
+}
+
 /// Reads `p_migrations`, argument number `index` of the call. 22023 if it is not what it must be.
 pub fn migrations(call: &Call, index: usize) -> Result<Vec<Migration>, Error> {
     let json = input::required(call.jsonb_argument(index), "p_migrations")?;

@@ -172,12 +172,13 @@ impl Replay<'_> {
     fn migration(&mut self, index: usize, migration: &Migration, stops: bool) -> Result<Outcome, Error> {
         let mut outcome = Outcome::new(&migration.name);
         self.begin_session();
-        let script = match Script::parse(&migration.sql) {
+        let sql = migration.text();
+        let script = match Script::parse(sql) {
             Ok(script) => script,
             Err(raised) => {
-                let position = backend::line_and_column(&migration.sql, raised.position);
+                let position = backend::line_and_column(sql, raised.position);
                 // What cannot be parsed has no statements, but lines.
-                let line = migration.sql.lines().nth(position.0 - 1).map(str::trim);
+                let line = sql.lines().nth(position.0 - 1).map(str::trim);
                 outcome.fail(Failure::new(position, line, &raised));
                 return Ok(outcome);
             }

@@ -62,6 +62,9 @@ SELECT * FROM auth.replay(true, E'\\connect other\nCREATE TABLE a (t text);\nCOP
 
 -- Collations, although the catalogue of them is locked for each
 SELECT * FROM auth.replay(true, 'CREATE COLLATION german (locale = ''C''); CREATE TABLE a (t text COLLATE german)', 'CREATE TABLE b (t text COLLATE german)');
+-- The byte order mark of a file is none of its text.
+SELECT * FROM auth.replay(false, E'\uFEFFCREATE TABLE a ()', E'\uFEFFCREATE TABEL b ()', E'\uFEFFCREATE TABLE a ()');
+
 -- Each migration has a session of its own.
 SELECT name, ok, message FROM auth.replay(false,
     'SET search_path = ''''; SET work_mem = ''1MB''; SET app.id = ''1''; PREPARE q AS SELECT 1; CREATE TEMP TABLE t (); DECLARE c CURSOR WITH HOLD FOR SELECT 1; SELECT pg_advisory_lock(7)',
