@@ -59,7 +59,8 @@ static NAMES: Statement = Statement::new(
                  WHEN i.type LIKE 'operator %' THEN a.object_names[2 : 3]
                  ELSE a.object_names
             END AS parts,
-            i.schema IS NOT NULL AS is_in_schema, i.identity,
+            -- What belongs to a table is not said to be in a schema, but its name begins with one.
+            i.schema IS NOT NULL OR i.type IN ('trigger', 'policy', 'rule') AS is_in_schema, i.identity,
             CASE WHEN t.class = 'pg_class'::regclass AND t.sub > 0 THEN
                      (SELECT format_type(c.atttypid, c.atttypmod) FROM pg_attribute c
                        WHERE c.attrelid = t.object AND c.attnum = t.sub)

@@ -48,6 +48,14 @@ SELECT name, split_part(message, E'\n', 1) AS message, explanation FROM auth.rep
     'CREATE VIEW v AS SELECT id FROM persons',
     'DROP TABLE persons',
     'SELECT * FROM auth.user; SELECT * FROM persons') WHERE NOT ok;
+SELECT name, message, explanation FROM auth.replay(false,
+    'CREATE TABLE a (i int); CREATE TRIGGER x BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+     CREATE POLICY x ON a; CREATE RULE x AS ON DELETE TO a DO INSTEAD NOTHING',
+    'CREATE TRIGGER x BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
+    'CREATE POLICY x ON app.a',
+    'CREATE RULE x AS ON DELETE TO a DO INSTEAD NOTHING',
+    'DROP TRIGGER x ON a; DROP POLICY x ON a; DROP RULE x ON a; ALTER TABLE a RENAME TO b',
+    'DROP TRIGGER x ON b', 'DROP POLICY x ON b', 'DROP RULE x ON app.b') WHERE NOT ok;
 
 -- What cannot run in a transaction is run without it, or named.
 SELECT * FROM auth.replay(true, 'BEGIN; CREATE TABLE a (i int); CREATE INDEX CONCURRENTLY x ON a (i); COMMIT;
