@@ -56,6 +56,9 @@ fn schema_drift(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
             with_migration.collect::<Vec<_>>()
         })?;
         warn_of_failures(&outcomes);
+        if !differences.is_empty() {
+            warn_of_unchecked(&outcomes);
+        }
         let rows = ResultSet::begin(call);
         for (difference, migration) in &differences {
             drift::push(&rows, difference, *migration);
@@ -66,13 +69,33 @@ fn schema_drift(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
 
 /// What did not run is not among what is compared.
 fn warn_of_failures(outcomes: &[Outcome]) {
-    let failed: Vec<(&str, &Failure)> =
-        outcomes.iter().filter_map(|outcome| Some((&*outcome.name, outcome.failure.as_ref()?))).collect();
-    for (name, failure) in failed.iter().take(LISTED_FAILURES) {
-        backend::warning(&format!("migration \"{name}\" fails in line {}: {}", failure.line, failure.message));
+    let failed: Vec<(&Outcome, &Failure)> =
+        outcomes.iter().filter_map(|outcome| Some((outcome, outcome.failure.as_ref()?))).collect();
+    for (Outcome { name, more_failures, .. }, failure) in failed.iter().take(LISTED_FAILURES) {
+        let more = match more_failures {
+            0 => String::new(),
+            1 => ", and so does one more of its statements".to_owned(),
+            more => format!(", and so do {more} more of its statements"),
+        };
+        backend::warning(&format!("migration \"{name}\" fails in line {}: {}{more}", failure.line, failure.message));
     }
     if failed.len() > LISTED_FAILURES {
         backend::warning(&format!("{} more migrations fail", failed.len() - LISTED_FAILURES));
+    }
+}
+
+/// Nor is what was left out, which may be why there are differences.
+fn warn_of_unchecked(outcomes: &[Outcome]) {
+    let unchecked: Vec<&str> =
+        outcomes.iter().filter(|outcome| outcome.has_unchecked()).map(|outcome| &*outcome.name).collect();
+    if let Some(first) = unchecked.first() {
+        let more = match unchecked.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        backend::warning(&format!(
+            "not all of migration \"{first}\"{more} was run; replay_migrations says which statements were not checked"
+        ));
     }
 }
 

@@ -58,6 +58,11 @@ impl Outcome {
         }
     }
 
+    /// Whether something was not run as it is.
+    pub fn has_unchecked(&self) -> bool {
+        self.notes.iter().any(|note| matches!(note, Note::NotChecked(_)))
+    }
+
     /// Lines, counted from 1, that are not SQL.
     pub fn note_lines_left_out(&mut self, lines: &[usize]) {
         if !lines.is_empty() {

@@ -176,6 +176,13 @@ SELECT * FROM auth.drift(
 CREATE TABLE app.profiles (id uuid PRIMARY KEY REFERENCES auth.users, other uuid REFERENCES app.profiles);
 SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x'')',
     'CREATE TABLE by_hand (id serial PRIMARY KEY); CREATE TABLE profiles (id uuid PRIMARY KEY REFERENCES auth.users, other uuid)');
+-- What was not run is not compared.
+DROP TABLE app.by_hand, app.profiles;
+SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x''); SELECT 1 / 0; SELECT 2 / 0; SELECT 3 / 0',
+    'DO $$BEGIN CREATE TABLE app.by_hand (); COMMIT; END$$');
+CREATE TABLE app.by_hand ();
+SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x'')',
+    'DO $$BEGIN CREATE TABLE app.by_hand (); COMMIT; END$$', 'VACUUM');
 SELECT * FROM schema_drift('[]', '{app}', '{owner}');
 SET client_min_messages = warning;
 DROP SCHEMA app, auth CASCADE;
