@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::address::Address;
-use super::facts::{COLUMN, COLUMN_ORDER, CONSTRAINT, Fact};
+use super::facts::{AS_INHERITED, COLUMN, COLUMN_ORDER, CONSTRAINT, Fact, INHERITED_COLUMN};
 use crate::backend::ResultSet;
 
 /// How an object differs.
@@ -79,10 +79,12 @@ impl<'f> Index<'f> {
         self.by_name.contains_key(&name(fact))
     }
 
-    /// Whether what the fact belongs to here is not in `other` at all, which says everything.
+    /// Whether what the fact belongs to here is not in `other` at all, which says everything. A column that a table has from
+    /// its parents goes with theirs.
     fn lacks_parent_in(&self, other: &Index, fact: &Fact) -> bool {
         let parent = fact.parent.and_then(|address| self.by_address.get(&address));
-        parent.is_some_and(|parent| !other.has(parent))
+        let is_parents = fact.kind == INHERITED_COLUMN && fact.definition == AS_INHERITED;
+        is_parents || parent.is_some_and(|parent| !other.has(parent))
     }
 
     /// The names of a table's columns that `other` has too, in the order they have here.
@@ -146,9 +148,10 @@ fn difference(how: How, expected: Option<&Fact>, actual: Option<&Fact>) -> Diffe
 }
 
 fn order(difference: &Difference) -> (Reverse<usize>, &str, &str, usize) {
-    const KINDS: [&str; 11] = [
+    const KINDS: [&str; 12] = [
         "table",
         "column",
+        INHERITED_COLUMN,
         "column order",
         "constraint",
         "index",
@@ -276,6 +279,19 @@ mod tests {
         assert_eq!(found(&built, &live), [is("table", "s.a", How::Missing), is("table", "s.b", How::Extra)]);
         let (built, live) = (table(1, "s.a", &["x"]), table(1, "s.a", &["y"]));
         assert_eq!(found(&built, &live), [is("column", "s.a.x", How::Missing), is("column", "s.a.y", How::Extra)]);
+    }
+
+    #[test]
+    fn what_is_inherited_goes_with_the_parents_column() {
+        let child = |definition: &str| {
+            let mut facts = table(1, "s.child", &[]);
+            facts.push(fact(INHERITED_COLUMN, "s.child.x", definition, at(1, 1), Some(at(1, 0))));
+            facts
+        };
+        assert_eq!(found(&table(1, "s.child", &[]), &child(AS_INHERITED)), []);
+        assert_eq!(found(&child(AS_INHERITED), &table(1, "s.child", &[])), []);
+        let is_changed = [is(INHERITED_COLUMN, "s.child.x", How::Changed)];
+        assert_eq!(found(&child(AS_INHERITED), &child("text DEFAULT 'y'::text")), is_changed);
     }
 
     #[test]

@@ -23,6 +23,10 @@ use crate::backend::{Arg, Db, Row, Statement, despite_drops, printing_alike};
 
 /// The kind of the facts about columns, whose order there is a fact about, too.
 pub const COLUMN: &str = "column";
+/// The kind of the facts about columns that a table has from its parents only.
+pub const INHERITED_COLUMN: &str = "inherited column";
+/// The definition of such a column that is as in the parents.
+pub const AS_INHERITED: &str = "as inherited";
 /// The kind of the facts about constraints.
 pub const CONSTRAINT: &str = "constraint";
 /// The kind of the facts about the order in which a table has its columns.
@@ -113,9 +117,11 @@ fn relation_facts(db: &Db, relations: &[i32]) -> Vec<Fact> {
     facts
 }
 
-/// The order of each table's columns, which come in that order, with their names.
+/// The order of each table's columns, which come in that order, with their names. Where the inherited ones are among them
+/// does not count: a dump puts them first.
 fn column_orders(columns: &[(Fact, String)]) -> Vec<Fact> {
-    let of_one_table = columns.chunk_by(|(a, _), (b, _)| a.parent == b.parent);
+    let own: Vec<&(Fact, String)> = columns.iter().filter(|(column, _)| column.kind == COLUMN).collect();
+    let of_one_table = own.chunk_by(|(a, _), (b, _)| a.parent == b.parent);
     of_one_table
         .filter_map(|columns| {
             let (first, name) = columns.first()?;
@@ -139,7 +145,7 @@ fn aspects_of(db: &Db, schemas: &[i32], facts: &[Fact], include: Include) -> Vec
         return found;
     }
     // Kind and name of each.
-    let named = facts.iter().filter(|fact| !fact.is_aspect());
+    let named = facts.iter().filter(|fact| !fact.is_aspect() && fact.kind != INHERITED_COLUMN);
     let mut objects: HashMap<Address, (&str, String)> =
         named.map(|fact| (fact.address, (&*fact.kind, fact.object.clone()))).collect();
     objects.extend(collect(db, &aspects::SCHEMAS, &args! { schemas }, |row| {

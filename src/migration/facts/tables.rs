@@ -151,10 +151,21 @@ pub static TABLES: Statement = Statement::new(concat!(
       WHERE c.relkind IN ('r', 'p', 'f')"
 ));
 
-/// In the order in which each table has them. Since 15.20, Postgres puts stamps of its own among their options.
+/// In the order in which each table has them. Of those that are only inherited, what differs from the parent counts: a
+/// default of its own, for example. Since 15.20, Postgres puts stamps of its own among their options.
 pub static COLUMNS: Statement = Statement::new(concat!(
-    "SELECT 'column' AS kind, format('%s.%I', c.printed, a.attname) AS object, quote_ident(a.attname) AS name,
-            concat_ws(' ',
+    "SELECT CASE WHEN a.attislocal THEN 'column' ELSE 'inherited column' END AS kind,
+            format('%s.%I', c.printed, a.attname) AS object, quote_ident(a.attname) AS name,
+            CASE WHEN NOT a.attislocal AND NOT EXISTS (
+                SELECT FROM pg_inherits i
+                  JOIN pg_attribute pa ON pa.attrelid = i.inhparent AND pa.attname = a.attname
+                  LEFT JOIN pg_attrdef pd ON pd.adrelid = pa.attrelid AND pd.adnum = pa.attnum
+                 WHERE i.inhrelid = c.oid
+                   AND (pg_get_expr(pd.adbin, pd.adrelid), pa.attnotnull, pa.attstorage, pa.attcompression)
+                       IS DISTINCT FROM
+                       (pg_get_expr(d.adbin, d.adrelid), a.attnotnull, a.attstorage, a.attcompression))
+            THEN 'as inherited'
+            ELSE concat_ws(' ',
                 format_type(a.atttypid, a.atttypmod),
                 ",
     collation!("a.attcollation", "t.typcollation"),
@@ -192,13 +203,13 @@ pub static COLUMNS: Statement = Statement::new(concat!(
     ",
                 ",
     foreign_options!("a.attfdwoptions"),
-    ") AS definition,
+    ") END AS definition,
             'pg_class'::regclass::oid::int8 AS class, c.oid::int8 AS oid, a.attnum::int4 AS sub,
             c.oid::int8 AS parent, 0 AS parent_sub
        FROM ",
     relations!(),
     "
-       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal
+       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        JOIN pg_type t ON t.oid = a.atttypid
        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
       WHERE c.relkind IN ('r', 'p', 'f')

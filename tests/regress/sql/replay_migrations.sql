@@ -183,6 +183,12 @@ SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a
 CREATE TABLE app.by_hand ();
 SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x'')',
     'DO $$BEGIN CREATE TABLE app.by_hand (); COMMIT; END$$', 'VACUUM');
+-- Columns of partitions are one row where they differ from the parent's.
+CREATE TABLE app.parted (k int, v text DEFAULT 'a') PARTITION BY LIST (k);
+CREATE TABLE app.part PARTITION OF app.parted (v DEFAULT 'b') FOR VALUES IN (1);
+ALTER TABLE app.parted ADD w int;
+SELECT * FROM auth.drift('CREATE TABLE "User" (id int PRIMARY KEY, email text, a1 int, "A2" text NOT NULL DEFAULT ''x''); CREATE TABLE by_hand ()',
+    'CREATE TABLE parted (k int, v text DEFAULT ''a'') PARTITION BY LIST (k); CREATE TABLE part PARTITION OF app.parted FOR VALUES IN (1)');
 SELECT * FROM schema_drift('[]', '{app}', '{owner}');
 SET client_min_messages = warning;
 DROP SCHEMA app, auth CASCADE;

@@ -124,6 +124,13 @@ CALL pg_temp.probe('{}',
     'DROP FOREIGN TABLE shop.away; CREATE FOREIGN TABLE shop.away (id integer OPTIONS (a ''1'')) SERVER regress_server OPTIONS (b ''2'')',
     'ALTER TABLE shop.pairs NOT OF', 'ALTER TABLE shop.pairs OF shop.pair');
 CREATE TABLE shop.january PARTITION OF shop.measured FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE shop.child () INHERITS (shop.ordered);
+-- What a partition or heir has otherwise than its parent
+CALL pg_temp.probe('{}',
+    'ALTER TABLE shop.january ALTER n SET DEFAULT 1', 'ALTER TABLE shop.january ALTER n DROP DEFAULT',
+    'ALTER TABLE shop.january ALTER n SET NOT NULL', 'ALTER TABLE shop.january ALTER n DROP NOT NULL',
+    'ALTER TABLE shop.child ALTER a SET DEFAULT 1', 'ALTER TABLE shop.child ALTER a DROP DEFAULT');
+DROP TABLE shop.child;
 CALL pg_temp.probe('{}',
     'ALTER TABLE shop.measured DETACH PARTITION shop.january', 'ALTER TABLE shop.measured ATTACH PARTITION shop.january FOR VALUES FROM (''2026-01-01'') TO (''2026-02-01'')',
     'ALTER TABLE shop.measured DETACH PARTITION shop.january; ALTER TABLE shop.measured ATTACH PARTITION shop.january FOR VALUES FROM (''2026-01-01'') TO (''2026-01-31'')',
