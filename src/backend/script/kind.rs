@@ -10,7 +10,8 @@ use pg_sys::NodeTag::*;
 pub enum Kind {
     /// It is run.
     Plain,
-    /// BEGIN, COMMIT and the like; `undoes` if it undoes what was done before it.
+    Commit,
+    /// BEGIN, ROLLBACK and the like; `undoes` if it undoes what was done before it.
     Transaction {
         undoes: bool,
     },
@@ -59,9 +60,11 @@ unsafe fn kind(node: *mut pg_sys::Node) -> Kind {
         let name = |name: *const core::ffi::c_char| text(name).unwrap_or_default();
         match (*node).type_ {
             T_TransactionStmt => {
-                use pg_sys::TransactionStmtKind::{TRANS_STMT_ROLLBACK, TRANS_STMT_ROLLBACK_TO};
-                let kind = (*node.cast::<pg_sys::TransactionStmt>()).kind;
-                Kind::Transaction { undoes: matches!(kind, TRANS_STMT_ROLLBACK | TRANS_STMT_ROLLBACK_TO) }
+                use pg_sys::TransactionStmtKind::{TRANS_STMT_COMMIT, TRANS_STMT_ROLLBACK, TRANS_STMT_ROLLBACK_TO};
+                match (*node.cast::<pg_sys::TransactionStmt>()).kind {
+                    TRANS_STMT_COMMIT => Kind::Commit,
+                    kind => Kind::Transaction { undoes: matches!(kind, TRANS_STMT_ROLLBACK | TRANS_STMT_ROLLBACK_TO) },
+                }
             }
             // SET TRANSACTION and SET SESSION CHARACTERISTICS
             T_VariableSetStmt

@@ -87,6 +87,10 @@ SELECT * FROM auth.replay(false,
     'INSERT INTO p VALUES (3), (3)',
     'INSERT INTO c VALUES (4)',
     'INSERT INTO p VALUES (5), (5); DELETE FROM p WHERE id = 5; INSERT INTO c VALUES (1)');
+SELECT * FROM auth.replay(false,
+    'CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)',
+    'BEGIN; INSERT INTO c VALUES (1); INSERT INTO p VALUES (1); COMMIT; ALTER TABLE c ADD x int',
+    'BEGIN; INSERT INTO c VALUES (2); COMMIT; INSERT INTO p VALUES (2)');
 
 -- Others are neither locked nor changed.
 SELECT * FROM auth.replay(true,
