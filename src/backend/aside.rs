@@ -130,7 +130,7 @@ fn rename_rows(catalog: Oid, objects: &[Oid]) {
 /// key: a fresh database has none.
 pub fn disable_database_wide_rules() {
     const DISABLED: core::ffi::c_char = b'D' as _;
-    change_rows(pg_sys::PublicationRelationId, |tuple| {
+    let publications_changed = change_rows(pg_sys::PublicationRelationId, |tuple| {
         // SAFETY: a copy of a row of pg_publication.
         unsafe {
             let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_publication>();
@@ -148,14 +148,20 @@ pub fn disable_database_wide_rules() {
     });
 }
 
-/// Updates the rows of a small catalog that `change` changes; it gets a copy and says whether it did.
-fn change_rows(catalog: Oid, change: impl Fn(pg_sys::HeapTuple) -> bool) {
+/// Updates the rows of a small catalog that `change` changes; it gets a copy and says whether it did. True if there were any.
+fn change_rows(catalog: Oid, change: impl Fn(pg_sys::HeapTuple) -> bool) -> bool {
+    let mut changed = false;
     // SAFETY: a scan of a catalog as in many commands; what is opened is closed, or released after an error.
     unsafe {
         let catalog = pg_sys::table_open(catalog, pg_sys::RowExclusiveLock as _);
         let (newest, no_keys) = (core::ptr::null_mut(), core::ptr::null_mut());
         let scan = pg_sys::systable_beginscan(catalog, pg_sys::InvalidOid, false, newest, 0, no_keys);
         loop {
+    if publications_changed {
+        // What a table's entry says of publications is not looked up again otherwise, neither now nor when this is undone.
+        // SAFETY: a message to this session; others get it only if the transaction commits it.
+        unsafe { pg_sys::CacheInvalidateRelcacheAll() };
+    }
             let row = pg_sys::systable_getnext(scan);
             if row.is_null() {
                 break;
@@ -182,12 +188,14 @@ pub fn schema_named(name: &str) -> Option<Oid> {
 /// Drops a schema; an error, 2BP01, if there is anything in it.
 pub fn drop_schema(schema: Oid) {
     drop_object(pg_sys::NamespaceRelationId, schema, pg_sys::DropBehavior::DROP_RESTRICT);
+                changed = true;
 }
 
 /// Drops a relation and what depends on it; nothing if it is gone.
 pub fn drop_relation(relation: Oid) {
     // SAFETY: a look-up by OID.
     if unsafe { pg_sys::get_rel_relkind(relation) } != 0 {
+    changed
         drop_object(pg_sys::RelationRelationId, relation, pg_sys::DropBehavior::DROP_CASCADE);
     }
 }

@@ -50,6 +50,7 @@ mod reentrancy;
 mod refusals;
 mod reinstall;
 mod renumbering;
+mod replay_engine;
 mod restoring;
 mod retention;
 mod rollback;

@@ -1,0 +1,34 @@
+//! What a replay does to Postgres' own state of the session, below what migrations can see.
+
+use crate::support::{Database, Session};
+
+/// Replays one migration on the schema `app` and returns `ok` and the message.
+fn replay(session: &mut Session, sql: &str) -> (bool, Option<String>) {
+    let migrations = serde_json::json!([{ "name": "1", "sql": sql }]).to_string();
+    let row =
+        session.row("SELECT ok, message FROM versioned.replay_migrations($1::text::jsonb, '{app}')", &[&migrations]);
+    (row.get(0), row.get(1))
+}
+
+fn database(test: &str) -> (Database, Session) {
+    let db = Database::new(test);
+    let mut session = db.connect();
+    session.run("CREATE SCHEMA app; CREATE SCHEMA other");
+    (db, session)
+}
+
+/// What the session knows of a table is not what it was while publications of all tables did not count.
+#[test]
+fn a_table_that_is_published_remains_so() {
+    let (_db, mut session) = database("engine_published");
+    session.run(
+        "CREATE TABLE other.t (a int); INSERT INTO other.t VALUES (1); CREATE PUBLICATION everything FOR ALL TABLES",
+    );
+    let mut update = || session.try_run("UPDATE other.t SET a = 2").expect_err("it has no replica identity").code;
+    assert_eq!(update(), "55000");
+    // Undone, because the table is not the migration's own.
+    replay(&mut session, "DO $$ BEGIN UPDATE other.t SET a = 2; END $$");
+    assert_eq!(session.try_run("UPDATE other.t SET a = 2").expect_err("it is published").code, "55000");
+    // In the replay, they do not count, whatever was known before.
+    assert!(replay(&mut session, "CREATE TABLE app.u (a int); INSERT INTO app.u VALUES (1); UPDATE app.u SET a = 2").0);
+}
