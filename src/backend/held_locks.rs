@@ -201,14 +201,19 @@ impl LocksBefore {
             let modes = self.new_modes(&lock);
             if lock.is_advisory() {
                 release(&lock, modes, Holder::Session);
-            } else if lock.relation().is_some() {
+            } else if lock.relation().is_some_and(|relation| !is_catalog(relation)) {
                 release(&lock, modes & OF_SEQUENCES, Holder::Transaction);
             }
         }
     }
 }
 
-/// What nextval locks a sequence with, for the entire transaction (lock_and_open_sequence in sequence.c).
+fn is_catalog(relation: Oid) -> bool {
+    u32::from(relation) < pg_sys::FirstNormalObjectId
+}
+
+/// What nextval locks a sequence with, for the entire transaction (lock_and_open_sequence in sequence.c). In this mode and as
+/// long, pg_largeobject is locked by what has it open until then (open_lo_relation in inv_api.c).
 const OF_SEQUENCES: i32 = 1 << pg_sys::RowExclusiveLock;
 
 /// Who holds a lock within the session.

@@ -32,3 +32,21 @@ fn a_table_that_is_published_remains_so() {
     // In the replay, they do not count, whatever was known before.
     assert!(replay(&mut session, "CREATE TABLE app.u (a int); INSERT INTO app.u VALUES (1); UPDATE app.u SET a = 2").0);
 }
+
+/// The table of large objects stays open until the transaction ends, so its lock must, too.
+#[test]
+fn large_objects_stay_locked_while_they_are_open() {
+    let (_db, mut session) = database("engine_large_objects");
+    session.run("BEGIN");
+    assert!(replay(&mut session, "SELECT lo_from_bytea(0, 'abc')").0);
+    let oid: u32 = session.value("SELECT lo_from_bytea(0, 'xyz')", &[]);
+    let locks: i64 = session.value(
+        "SELECT count(*) FROM pg_locks
+          WHERE pid = pg_backend_pid() AND relation = 'pg_largeobject'::regclass AND mode = 'RowExclusiveLock'",
+        &[],
+    );
+    assert_eq!(locks, 1);
+    session.run("COMMIT");
+    assert_eq!(session.value::<i64>("SELECT count(*) FROM pg_largeobject_metadata", &[]), 1);
+    session.run(&format!("SELECT lo_unlink({oid})"));
+}
