@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use pgrx::PgLogLevel;
 use pgrx::pg_sys::{self, LOCKMODE, LOCKTAG, Oid};
 
 use super::session::{setting, warning};
@@ -216,6 +217,8 @@ fn is_catalog(relation: Oid) -> bool {
 /// long, pg_largeobject is locked by what has it open until then (open_lo_relation in inv_api.c).
 const OF_SEQUENCES: i32 = 1 << pg_sys::RowExclusiveLock;
 
+const ERROR: core::ffi::c_int = PgLogLevel::ERROR as _;
+
 /// Who holds a lock within the session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holder {
@@ -225,17 +228,21 @@ enum Holder {
     Session,
 }
 
-/// Releases a lock as often as it was taken.
+/// Releases a lock as often as it was taken by `holder`.
 fn release(lock: &HeldLock, modes: i32, holder: Holder) {
-    // SAFETY: the session's own locks. Releasing what another one holds fails, which ends the loop.
+    // SAFETY: the session's own locks. Releasing what another one holds, such as an open cursor, fails, which ends the loop;
+    // the warning of that is nobody's business. The levels are plain settings of this process.
     unsafe {
         let before = pg_sys::CurrentResourceOwner;
+        let levels = (pg_sys::client_min_messages, pg_sys::log_min_messages);
+        (pg_sys::client_min_messages, pg_sys::log_min_messages) = (ERROR, ERROR);
         if holder == Holder::Transaction {
             pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
         }
         for mode in modes_in(modes) {
             while is_held(lock, mode) && pg_sys::LockRelease(&lock.tag, mode, holder == Holder::Session) {}
         }
+        (pg_sys::client_min_messages, pg_sys::log_min_messages) = levels;
         pg_sys::CurrentResourceOwner = before;
     }
 }

@@ -50,3 +50,15 @@ fn large_objects_stay_locked_while_they_are_open() {
     assert_eq!(session.value::<i64>("SELECT count(*) FROM pg_largeobject_metadata", &[]), 1);
     session.run(&format!("SELECT lo_unlink({oid})"));
 }
+
+/// A cursor has locks of its own, which are not given back before it is closed.
+#[test]
+fn open_cursors_keep_their_locks_silently() {
+    let (_db, mut session) = database("engine_cursors");
+    session.notices();
+    let sql = "CREATE TABLE app.t AS SELECT 1 AS a; CREATE TABLE app.u ();
+        CREATE FUNCTION app.f() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM app.u); END $$;
+        DECLARE c CURSOR FOR SELECT app.f() FROM app.t; FETCH c; CREATE TABLE app.v (); CLOSE c; DROP TABLE app.t";
+    assert_eq!(replay(&mut session, sql), (true, None));
+    assert_eq!(session.notices(), [""; 0]);
+}
