@@ -216,10 +216,14 @@ mod functions {
             completion: *mut pg_sys::QueryCompletion
         );
 
+        /// nodes/nodes.h
+        fn copyObjectImpl(node: *const c_void) -> *mut c_void;
+
         /// commands/portalcmds.h
         fn PerformPortalClose(name: *const c_char);
 
         /// catalog/namespace.h
+        fn makeRangeVarFromNameList(names: *const List) -> *mut pg_sys::RangeVar;
         fn RangeVarGetRelidExtended(
             name: *const pg_sys::RangeVar, lock: pg_sys::LOCKMODE, flags: u32,
             callback: pg_sys::RangeVarGetRelidCallback, argument: *mut c_void

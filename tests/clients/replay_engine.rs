@@ -33,6 +33,18 @@ fn a_table_that_is_published_remains_so() {
     assert!(replay(&mut session, "CREATE TABLE app.u (a int); INSERT INTO app.u VALUES (1); UPDATE app.u SET a = 2").0);
 }
 
+/// What the parse tree alone makes Postgres refuse is a failure of the migration, not of the call.
+#[test]
+fn statements_that_cannot_be_prepared_fail_alone() {
+    let (_db, mut session) = database("engine_unprepared");
+    for sql in ["DROP TABLE a.b.c.d", "COMMENT ON TABLE a.b.c.d IS NULL", "COMMENT ON COLUMN a.b.c.d.e IS NULL"] {
+        let (ok, message) = replay(&mut session, sql);
+        assert!(!ok && message.unwrap().contains("too many dotted names"), "{sql}");
+    }
+    let (ok, message) = replay(&mut session, &format!("SELECT {}1", "1 + ".repeat(100_000)));
+    assert!(!ok && message.unwrap().contains("stack depth limit exceeded"));
+}
+
 /// The table of large objects stays open until the transaction ends, so its lock must, too.
 #[test]
 fn large_objects_stay_locked_while_they_are_open() {

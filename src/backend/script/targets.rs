@@ -28,7 +28,7 @@ impl Script {
         // SAFETY: the copy lives as long as the script.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(self.memory.value());
-            let tree: *mut pg_sys::RawStmt = pg_sys::copyObjectImpl(statement.tree.cast()).cast();
+            let tree: *mut pg_sys::RawStmt = guard::copyObjectImpl(statement.tree.cast()).cast();
             let node = (*tree).stmt;
             remove_concurrently(node);
             remove_foreign_keys(node, &mut left_out);
@@ -204,7 +204,7 @@ unsafe fn targets(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::RangeVar> {
                 match drop.removeType {
                     OBJECT_TABLE | OBJECT_SEQUENCE | OBJECT_VIEW | OBJECT_MATVIEW | OBJECT_INDEX
                     | OBJECT_FOREIGN_TABLE => {
-                        names.iter_ptr().map(|name| pg_sys::makeRangeVarFromNameList(name)).collect()
+                        names.iter_ptr().map(|name| guard::makeRangeVarFromNameList(name)).collect()
                     }
                     // The last part is the object's own name.
                     OBJECT_TRIGGER | OBJECT_POLICY | OBJECT_RULE => {
@@ -218,7 +218,7 @@ unsafe fn targets(node: *mut pg_sys::Node) -> Vec<*mut pg_sys::RangeVar> {
                 let name = comment.object.cast::<pg_sys::List>();
                 match comment.objtype {
                     OBJECT_TABLE | OBJECT_VIEW | OBJECT_MATVIEW | OBJECT_SEQUENCE | OBJECT_INDEX
-                    | OBJECT_FOREIGN_TABLE => vec![pg_sys::makeRangeVarFromNameList(name)],
+                    | OBJECT_FOREIGN_TABLE => vec![guard::makeRangeVarFromNameList(name)],
                     OBJECT_COLUMN | OBJECT_TABCONSTRAINT | OBJECT_TRIGGER | OBJECT_POLICY | OBJECT_RULE => {
                         vec![relation_of(name)]
                     }
@@ -277,6 +277,6 @@ unsafe fn relation_of(name: *mut pg_sys::List) -> *mut pg_sys::RangeVar {
         let mut parts = PgList::<pg_sys::Node>::new();
         let all = PgList::<pg_sys::Node>::from_pg(name);
         all.iter_ptr().take(all.len().saturating_sub(1)).for_each(|part| parts.push(part));
-        if parts.is_empty() { core::ptr::null_mut() } else { pg_sys::makeRangeVarFromNameList(parts.into_pg()) }
+        if parts.is_empty() { core::ptr::null_mut() } else { guard::makeRangeVarFromNameList(parts.into_pg()) }
     }
 }
