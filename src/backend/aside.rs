@@ -3,7 +3,7 @@
 //! The rows of the catalogs are changed directly: ALTER SCHEMA ... RENAME would lock the schema, so that others could not
 //! create tables in it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::pg_sys::{self, Oid};
@@ -19,8 +19,11 @@ fn name_aside(object: Oid) -> CString {
 /// Renames a schema and puts an empty one in its place, with its owner, privileges and comment. Returns the OID of that. The caller
 /// must have checked that the current role may do this.
 ///
-/// 40001 if somebody has changed or dropped the schema at the same time.
+/// 40001 if somebody has changed or dropped the schema at the same time, or since the transaction's snapshot.
 pub fn move_schema_aside(schema: Oid, name: &str) -> Result<Oid, Error> {
+    if !is_still(schema, name) {
+        return Err(Error::LostRace(format!("schema \"{name}\"")));
+    }
     catch_unwind(AssertUnwindSafe(|| move_aside(schema, name))).map_err(|panic| {
         match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
             // What CatalogTupleUpdate raises then has no SQLSTATE of its own.
@@ -30,6 +33,22 @@ pub fn move_schema_aside(schema: Oid, name: &str) -> Result<Oid, Error> {
             _ => resume_unwind(panic),
         }
     })
+}
+
+/// Whether a schema has this name now, and is the current role's.
+fn is_still(schema: Oid, name: &str) -> bool {
+    // SAFETY: a look-up by OID; what is found is released.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::NAMESPACEOID as _, schema.into());
+        if row.is_null() {
+            return false;
+        }
+        let form = pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_namespace>();
+        let is_named = CStr::from_ptr((*form).nspname.data.as_ptr()).to_bytes() == name.as_bytes();
+        let is_owner = pg_sys::has_privs_of_role(pg_sys::GetUserId(), (*form).nspowner);
+        pg_sys::ReleaseSysCache(row);
+        is_named && is_owner
+    }
 }
 
 fn move_aside(schema: Oid, name: &str) -> Oid {
@@ -137,6 +156,11 @@ pub fn disable_database_wide_rules() {
             std::mem::take(&mut (*form).puballtables)
         }
     });
+    if publications_changed {
+        // What a table's entry says of publications is not looked up again otherwise, neither now nor when this is undone.
+        // SAFETY: a message to this session; others get it only if the transaction commits it.
+        unsafe { pg_sys::CacheInvalidateRelcacheAll() };
+    }
     change_rows(pg_sys::EventTriggerRelationId, |tuple| {
         // SAFETY: a copy of a row of pg_event_trigger.
         unsafe {
@@ -157,11 +181,6 @@ fn change_rows(catalog: Oid, change: impl Fn(pg_sys::HeapTuple) -> bool) -> bool
         let (newest, no_keys) = (core::ptr::null_mut(), core::ptr::null_mut());
         let scan = pg_sys::systable_beginscan(catalog, pg_sys::InvalidOid, false, newest, 0, no_keys);
         loop {
-    if publications_changed {
-        // What a table's entry says of publications is not looked up again otherwise, neither now nor when this is undone.
-        // SAFETY: a message to this session; others get it only if the transaction commits it.
-        unsafe { pg_sys::CacheInvalidateRelcacheAll() };
-    }
             let row = pg_sys::systable_getnext(scan);
             if row.is_null() {
                 break;
@@ -169,12 +188,14 @@ fn change_rows(catalog: Oid, change: impl Fn(pg_sys::HeapTuple) -> bool) -> bool
             let copy = pg_sys::heap_copytuple(row);
             if change(copy) {
                 guard::CatalogTupleUpdate(catalog, &mut (*copy).t_self, copy);
+                changed = true;
             }
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(catalog, pg_sys::RowExclusiveLock as _);
         pg_sys::CommandCounterIncrement();
     }
+    changed
 }
 
 /// The schema that a name stands for now.
@@ -188,14 +209,12 @@ pub fn schema_named(name: &str) -> Option<Oid> {
 /// Drops a schema; an error, 2BP01, if there is anything in it.
 pub fn drop_schema(schema: Oid) {
     drop_object(pg_sys::NamespaceRelationId, schema, pg_sys::DropBehavior::DROP_RESTRICT);
-                changed = true;
 }
 
 /// Drops a relation and what depends on it; nothing if it is gone.
 pub fn drop_relation(relation: Oid) {
     // SAFETY: a look-up by OID.
     if unsafe { pg_sys::get_rel_relkind(relation) } != 0 {
-    changed
         drop_object(pg_sys::RelationRelationId, relation, pg_sys::DropBehavior::DROP_CASCADE);
     }
 }

@@ -74,3 +74,21 @@ fn open_cursors_keep_their_locks_silently() {
     assert_eq!(replay(&mut session, sql), (true, None));
     assert_eq!(session.notices(), [""; 0]);
 }
+
+/// A fixed snapshot may show the schema as it was.
+#[test]
+fn schemas_that_have_changed_since_the_snapshot_are_refused() {
+    let (db, mut session) = database("engine_stale");
+    let mut admin = db.connect();
+    for (change, back) in [
+        ("ALTER SCHEMA app RENAME TO app2", "ALTER SCHEMA app2 RENAME TO app"),
+        ("DROP SCHEMA app", "CREATE SCHEMA app"),
+    ] {
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_namespace");
+        admin.run(change);
+        let refused = session.try_run("SELECT * FROM versioned.replay_migrations('[]', '{app}')").unwrap_err();
+        assert_eq!(refused.code, "40001", "{change}");
+        session.run("ROLLBACK");
+        admin.run(back);
+    }
+}
