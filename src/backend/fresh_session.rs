@@ -19,6 +19,50 @@ fn names(call: &Call, statement: &'static Statement) -> HashSet<String> {
     connect(call, |db| db.run(statement, &[]).iter().map(|row| row.value("name")).collect())
 }
 
+/// What ends the transaction when `transaction_timeout` is over (Postgres 17 and later). Resetting the setting stops it, and
+/// setting it begins it anew.
+struct TransactionTimer(Option<(String, pg_sys::TimestampTz)>);
+
+#[cfg(not(any(feature = "pg15", feature = "pg16")))]
+impl TransactionTimer {
+    const SETTING: &CStr = c"transaction_timeout";
+    /// `TRANSACTION_TIMEOUT` in timeout.h.
+    const ID: c_int = 8;
+
+    fn take() -> Self {
+        unsafe extern "C-unwind" {
+            fn get_timeout_active(id: c_int) -> bool;
+            fn get_timeout_finish_time(id: c_int) -> pg_sys::TimestampTz;
+        }
+        // SAFETY: plain reads of the session's state.
+        let end = unsafe { get_timeout_active(Self::ID).then(|| get_timeout_finish_time(Self::ID)) };
+        TransactionTimer(end.and_then(|end| Some((setting(Self::SETTING)?, end))))
+    }
+
+    /// Lets it end the transaction when it would have ended before.
+    fn go_on(&self) {
+        unsafe extern "C-unwind" {
+            fn enable_timeout_at(id: c_int, end: pg_sys::TimestampTz);
+        }
+        if let Some((value, end)) = &self.0 {
+            if setting(Self::SETTING).as_ref() != Some(value) {
+                set(Self::SETTING, Some(value));
+            }
+            // SAFETY: a timer of Postgres' own, which may be running.
+            unsafe { enable_timeout_at(Self::ID, *end) };
+        }
+    }
+}
+
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+impl TransactionTimer {
+    fn take() -> Self {
+        TransactionTimer(None)
+    }
+
+    fn go_on(&self) {}
+}
+
 /// The state of a session before statements of others run in it.
 pub struct SessionBefore {
     user: Oid,
@@ -27,6 +71,7 @@ pub struct SessionBefore {
     role: Option<String>,
     prepared_statements: HashSet<String>,
     cursors: HashSet<String>,
+    timer: TransactionTimer,
     pub locks: LocksBefore,
 }
 
@@ -42,6 +87,7 @@ impl SessionBefore {
             role: setting(c"role"),
             prepared_statements: names(call, &PREPARED_STATEMENTS),
             cursors: names(call, &CURSORS),
+            timer: TransactionTimer::take(),
             locks: LocksBefore::take(),
         }
     }
@@ -52,6 +98,7 @@ impl SessionBefore {
         // SAFETY: the state is the session's own, and what is set here is undone with the subtransaction.
         unsafe {
             pg_sys::ResetAllOptions();
+            self.timer.go_on();
             if setting(c"session_authorization") != self.session_authorization {
                 set(c"session_authorization", self.session_authorization.as_deref());
             }
@@ -85,6 +132,7 @@ impl SessionBefore {
         unsafe { pg_sys::InterruptHoldoffCount += 1 };
         self.drop_prepared_statements(call);
         self.locks.restore_lasting();
+        self.timer.go_on();
         // SAFETY: as above.
         unsafe { pg_sys::InterruptHoldoffCount -= 1 };
     }

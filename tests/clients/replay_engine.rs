@@ -92,3 +92,22 @@ fn schemas_that_have_changed_since_the_snapshot_are_refused() {
         admin.run(back);
     }
 }
+
+/// It ends the transaction when it would have ended without a replay (Postgres 17 and later).
+#[test]
+fn transaction_timeout_counts() {
+    let (db, mut session) = database("engine_timeout");
+    if session.value::<i32>("SELECT current_setting('server_version_num')::int / 10000", &[]) < 17 {
+        return;
+    }
+    session.run("SET transaction_timeout = '500ms'");
+    let ended = session.try_run(
+        r#"SELECT * FROM versioned.replay_migrations('[{"name": "1", "sql": "SET transaction_timeout = 0"},
+                                                       {"name": "2", "sql": "SELECT pg_sleep(20)"}]', '{app}')"#,
+    );
+    assert_eq!(ended.unwrap_err().code, "25P04");
+    let mut session = db.connect();
+    session.run("SET transaction_timeout = '500ms'; BEGIN");
+    assert_eq!(replay(&mut session, "SELECT pg_sleep(0.3); SET transaction_timeout = 0"), (true, None));
+    assert_eq!(session.try_run("SELECT pg_sleep(0.4)").unwrap_err().code, "25P04");
+}
