@@ -480,7 +480,10 @@ impl fmt::Display for Error {
             WrittenAlready => write!(f, "migrations cannot be replayed in a transaction that has written already"),
             NoRightToReplay(what) => f.write_str(what),
             TooManyLocks { locks } => {
-                write!(f, "the replay stopped after {locks} locks, half of what max_locks_per_transaction provides for")
+                write!(
+                    f,
+                    "the replay stopped after {locks} locks: all replays together take half of what max_locks_per_transaction provides for at most"
+                )
             }
             FixedSnapshot(function) => write!(f, "{function} does not run under REPEATABLE READ or SERIALIZABLE"),
             NotNextVersion { table, parent, given, current } => {

@@ -45,6 +45,10 @@ impl HeldLock {
         self.is(pg_sys::LockTagType::LOCKTAG_ADVISORY)
     }
 
+    fn is_share(&self) -> bool {
+        self.is_advisory() && u32::from(self.tag.locktag_lockmethodid) == pg_sys::DEFAULT_LOCKMETHOD
+    }
+
     fn relation(&self) -> Option<Oid> {
         self.is(pg_sys::LockTagType::LOCKTAG_RELATION).then(|| Oid::from(self.tag.locktag_field2))
     }
@@ -186,7 +190,7 @@ impl LocksBefore {
     /// been taken since, and taken again if they have been released; locks on sequences are released.
     pub fn restore_lasting(&self) {
         let held = held_locks();
-        for before in self.0.values().filter(|lock| lock.is_advisory()) {
+        for before in self.0.values().filter(|lock| lock.is_advisory() && !lock.is_share()) {
             let now = held.iter().find(|lock| lock.key() == before.key()).map_or(0, |lock| lock.modes);
             for mode in modes_in(before.modes & !now) {
                 // SAFETY: an advisory lock. Whoever has it now is not waited for.
@@ -200,7 +204,9 @@ impl LocksBefore {
         }
         for lock in held {
             let modes = self.new_modes(&lock);
-            if lock.is_advisory() {
+            if lock.is_share() {
+                release(&lock, modes, Holder::Transaction);
+            } else if lock.is_advisory() {
                 release(&lock, modes, Holder::Session);
             } else if lock.relation().is_some_and(|relation| !is_catalog(relation)) {
                 release(&lock, modes & OF_SEQUENCES, Holder::Transaction);
@@ -255,6 +261,38 @@ fn is_held(lock: &HeldLock, mode: LOCKMODE) -> bool {
         #[cfg(not(any(feature = "pg15", feature = "pg16")))]
         return pg_sys::LockHeldByMe(&lock.tag, mode, false);
     }
+}
+
+/// Into how many shares the locks are divided that all replays on the server may have together.
+pub const SHARES: usize = 64;
+
+/// Takes one more share until the transaction or the replay ends; false if others have the rest.
+///
+/// What a replay makes is locked on standbys until it ends, even after the locks have been given back here. A standby whose
+/// lock table is full shuts down, so it is not enough that each replay by itself leaves room.
+pub fn take_share() -> bool {
+    const MODE: LOCKMODE = pg_sys::ExclusiveLock as _;
+    (0..SHARES as u32).any(|number| {
+        // The lock method keeps it apart from the advisory locks of users, and no database makes it one for all.
+        let tag = LOCKTAG {
+            locktag_field1: 0,
+            locktag_field2: 0,
+            locktag_field3: number,
+            locktag_field4: 0,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as _,
+            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as _,
+        };
+        // SAFETY: a lock that nobody waits for. The abort that an error leads to restores the resource owner.
+        unsafe {
+            let is_mine = is_held(&HeldLock { tag, modes: 0 }, MODE);
+            let before = pg_sys::CurrentResourceOwner;
+            pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
+            let taken =
+                !is_mine && pg_sys::LockAcquire(&tag, MODE, false, true) == pg_sys::LockAcquireResult::LOCKACQUIRE_OK;
+            pg_sys::CurrentResourceOwner = before;
+            taken
+        }
+    })
 }
 
 /// How many locks the server's lock table is made for.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use pgrx::pg_sys::{self, Oid};
 
 use super::aside::schema_named;
+use super::held_locks::{SHARES, take_share};
 use super::raise::raise;
 use crate::error::Error;
 
@@ -36,6 +37,10 @@ struct Log {
     relations_made: usize,
     /// How many relations may be made.
     most: usize,
+    /// How many of the server's shares of that have been taken.
+    shares: usize,
+    /// More were made, or tried to be.
+    is_full: bool,
     /// The hook that another extension had installed.
     previous: pg_sys::object_access_hook_type,
 }
@@ -44,12 +49,19 @@ thread_local! {
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
+impl Log {
+    /// Whether more relations have been made than the shares allow.
+    fn needs_share(&self) -> bool {
+        self.relations_made > self.shares * (self.most / SHARES).max(1)
+    }
+}
+
 /// While it exists, objects that are touched are recorded.
 pub struct Watch(());
 
 impl Watch {
-    /// Begins recording. Making more than `most` relations is an error, [`Error::TooManyLocks`]: each of them is locked until
-    /// the transaction ends, on standbys, too. `None` if objects are being recorded already.
+    /// Begins recording. Making more than `most` relations, together with others who do this on the server, is an error,
+    /// [`Error::TooManyLocks`]: each of them is locked until the transaction ends, on standbys, too. `None` if objects are being recorded already.
     pub fn begin(most: usize) -> Option<Self> {
         LOG.with_borrow_mut(|log| {
             if log.is_some() {
@@ -67,6 +79,11 @@ impl Watch {
     /// What has been touched since this was asked for the last time, in order.
     pub fn take(&self) -> Vec<Touched> {
         LOG.with_borrow_mut(|log| log.as_mut().map(|log| std::mem::take(&mut log.touched)).unwrap_or_default())
+    }
+
+    /// Whether too many relations were to be made.
+    pub fn is_full(&self) -> bool {
+        LOG.with_borrow(|log| log.as_ref().is_some_and(|log| log.is_full))
     }
 
     /// How many relations have been made.
@@ -155,15 +172,24 @@ unsafe extern "C-unwind" fn record(
         OAT_DROP => Touch::Dropped,
         _ => return,
     };
-    let too_many = LOG.with_borrow_mut(|log| {
-        let log = log.as_mut()?;
+    let needs_share = LOG.with_borrow_mut(|log| {
+        let Some(log) = log else { return false };
         log.touched.push(Touched { class, object, sub, touch });
         if touch == Touch::Made && sub == 0 && log.made.insert((class, object)) {
             log.relations_made += usize::from(class == pg_sys::RelationRelationId);
         }
-        (log.relations_made > log.most).then_some(log.relations_made)
+        log.needs_share()
     });
-    if let Some(relations) = too_many {
-        raise(Error::TooManyLocks { locks: relations });
+    if needs_share {
+        let taken = take_share();
+        let relations = LOG.with_borrow_mut(|log| {
+            let log = log.as_mut()?;
+            log.shares += usize::from(taken);
+            log.is_full |= !taken || log.needs_share();
+            log.is_full.then_some(log.relations_made)
+        });
+        if let Some(relations) = relations {
+            raise(Error::TooManyLocks { locks: relations });
+        }
     }
 }

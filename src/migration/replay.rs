@@ -497,7 +497,7 @@ impl Replay<'_> {
     /// 53400 if so many locks are held, or so many relations were made, that others are in danger.
     fn require_few_locks(&self) -> Result<(), Error> {
         let locks = self.session.locks.give_back_own().max(self.watch.relations_made());
-        if locks > self.most_locks { Err(Error::TooManyLocks { locks }) } else { Ok(()) }
+        if locks > self.most_locks || self.watch.is_full() { Err(Error::TooManyLocks { locks }) } else { Ok(()) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a replay does to Postgres' own state of the session, below what migrations can see.
 
-use crate::support::{Database, Session};
+use crate::support::{Cluster, Database, Session, refused, until};
 
 /// Replays one migration on the schema `app` and returns `ok` and the message.
 fn replay(session: &mut Session, sql: &str) -> (bool, Option<String>) {
@@ -110,4 +110,51 @@ fn transaction_timeout_counts() {
     session.run("SET transaction_timeout = '500ms'; BEGIN");
     assert_eq!(replay(&mut session, "SELECT pg_sleep(0.3); SET transaction_timeout = 0"), (true, None));
     assert_eq!(session.try_run("SELECT pg_sleep(0.4)").unwrap_err().code, "25P04");
+}
+
+/// Standbys hold what all replays lock together, and shut down if that is too much.
+#[test]
+fn replays_share_the_locks_of_the_server() {
+    let cluster = Cluster::new("engine_shares", &["-c", "max_connections=20", "-c", "max_locks_per_transaction=10"]);
+    let mut session = cluster.connect("postgres");
+    session.run(
+        "CREATE SCHEMA versioned; CREATE EXTENSION pg_versioned SCHEMA versioned; CREATE SCHEMA app; CREATE SCHEMA b",
+    );
+    const REPLAY: &str = "SELECT ok FROM versioned.replay_migrations($1::text::jsonb, ARRAY[$2::text])";
+    let tables = |count: usize, more: &str| {
+        let sql: String = (0..count).map(|n| format!("CREATE TABLE t{n} (); ")).collect();
+        serde_json::json!([{ "name": "1", "sql": sql + more }]).to_string()
+    };
+    let shares = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    // As many sessions as there may be, but for a few of Postgres' own.
+    let size: i64 = session.value(
+        "SELECT sum(setting::int) FROM pg_settings
+          WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions')
+             OR name = (SELECT max(name) FROM pg_settings WHERE name IN ('autovacuum_max_workers', 'autovacuum_worker_slots'))",
+        &[],
+    );
+    let most = size as usize * 10 / 2;
+    // Each alone may do this, one after the other, even in one transaction, and both at once may not.
+    let (two_thirds, app, b) = (most * 2 / 3, "app", "b");
+    session.run("BEGIN");
+    for _ in 0..2 {
+        assert!(session.value::<bool>(REPLAY, &[&tables(two_thirds, ""), &app]));
+        assert_eq!(session.value::<i64>(shares, &[]), 0);
+    }
+    session.run("COMMIT");
+    let mut other = cluster.connect("postgres");
+    let pid = other.pid;
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| other.value::<bool>(REPLAY, &[&tables(two_thirds, "SELECT pg_sleep(3)"), &b]));
+        until("the other one sleeps", || {
+            session.value::<Option<bool>>("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $1", &[&pid])
+                == Some(true)
+        });
+        assert!(session.value::<bool>(REPLAY, &[&tables(3, ""), &app]));
+        refused(session.try_value::<bool>(REPLAY, &[&tables(two_thirds, ""), &app]), "53400");
+        assert!(long.join().expect("it ends"));
+    });
+    assert!(session.value::<bool>(REPLAY, &[&tables(two_thirds, ""), &app]));
+    refused(session.try_value::<bool>(REPLAY, &[&tables(most + 200, ""), &app]), "53400");
+    assert_eq!(session.value::<i64>(shares, &[]), 0);
 }
