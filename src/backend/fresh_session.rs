@@ -21,6 +21,7 @@ fn names(call: &Call, statement: &'static Statement) -> HashSet<String> {
 
 /// What ends the transaction when `transaction_timeout` is over (Postgres 17 and later). Resetting the setting stops it, and
 /// setting it begins it anew.
+#[cfg_attr(any(feature = "pg15", feature = "pg16"), allow(dead_code))]
 struct TransactionTimer(Option<(String, pg_sys::TimestampTz)>);
 
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]

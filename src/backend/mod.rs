@@ -14,6 +14,7 @@ mod dynamic;
 mod fresh_session;
 mod guard;
 mod held_locks;
+mod hook;
 mod lock;
 mod memory;
 mod mismatch;
@@ -54,7 +55,7 @@ pub use relation::{equality_operator, has_pending_triggers, keep_as_it_is, quali
 pub use result::{ResultSet, one_row, query_into_result};
 pub use row::Row;
 pub use row_trigger::{RowTrigger, When};
-pub use script::{Kind, Script, Statement as ScriptStatement, line_and_column, run_script};
+pub use script::{ForeignKey, Kind, Script, Statement as ScriptStatement, line_and_column, run_script};
 pub use session::{
     Owner, all_is_undone, as_owner, as_table_owner, bypasses_rls, check_for_interrupts, clock, current_xid,
     has_written, hash_key, is_standby, is_superuser, json_time, local_transaction_id, log, log_logical_message,

@@ -9,6 +9,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::aside::schema_named;
 use super::held_locks::{SHARES, take_share};
+use super::hook::Hook;
 use super::raise::raise;
 use crate::error::Error;
 
@@ -41,12 +42,13 @@ struct Log {
     shares: usize,
     /// More were made, or tried to be.
     is_full: bool,
-    /// The hook that another extension had installed.
-    previous: pg_sys::object_access_hook_type,
 }
+
+type Recorder = unsafe extern "C-unwind" fn(pg_sys::ObjectAccessType::Type, Oid, Oid, c_int, *mut c_void);
 
 thread_local! {
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+    static HOOK: Hook<Recorder> = const { Hook::new() };
 }
 
 impl Log {
@@ -61,17 +63,16 @@ pub struct Watch(());
 
 impl Watch {
     /// Begins recording. Making more than `most` relations, together with others who do this on the server, is an error,
-    /// [`Error::TooManyLocks`]: each of them is locked until the transaction ends, on standbys, too. `None` if objects are being recorded already.
+    /// [`Error::TooManyLocks`]: each of them is locked until the transaction ends, on standbys, too. `None` if objects are
+    /// being recorded already.
     pub fn begin(most: usize) -> Option<Self> {
         LOG.with_borrow_mut(|log| {
             if log.is_some() {
                 return None;
             }
-            // SAFETY: a backend has one thread; the hook is taken away by `drop`.
-            let previous = unsafe { pg_sys::object_access_hook };
-            *log = Some(Log { previous, most, ..Log::default() });
-            // SAFETY: as above.
-            unsafe { pg_sys::object_access_hook = Some(record) };
+            *log = Some(Log { most, ..Log::default() });
+            // SAFETY: the variable of this hook.
+            HOOK.with(|hook| unsafe { hook.install(&raw mut pg_sys::object_access_hook, record) });
             Some(Watch(()))
         })
     }
@@ -94,14 +95,11 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let log = LOG.with_borrow_mut(Option::take);
-        // SAFETY: as in `begin`. A hook that was installed later goes on calling ours, which then only passes on.
-        unsafe {
-            let ours: unsafe extern "C-unwind" fn(_, _, _, _, _) = record;
-            if pg_sys::object_access_hook.is_some_and(|hook| core::ptr::fn_addr_eq(hook, ours)) {
-                pg_sys::object_access_hook = log.and_then(|log| log.previous);
-            }
-        }
+        LOG.set(None);
+        // SAFETY: the variable of this hook.
+        HOOK.with(|hook| unsafe {
+            hook.remove(&raw mut pg_sys::object_access_hook, |top| core::ptr::fn_addr_eq(top, record as Recorder));
+        });
     }
 }
 
@@ -161,8 +159,7 @@ unsafe extern "C-unwind" fn record(
     argument: *mut c_void,
 ) {
     use pg_sys::ObjectAccessType::{OAT_DROP, OAT_POST_ALTER, OAT_POST_CREATE};
-    let previous = LOG.with_borrow(|log| log.as_ref().and_then(|log| log.previous));
-    if let Some(previous) = previous {
+    if let Some(previous) = HOOK.with(Hook::previous) {
         // SAFETY: what Postgres passed.
         unsafe { previous(access, class, object, sub, argument) };
     }

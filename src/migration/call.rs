@@ -45,7 +45,8 @@ fn schema_drift(fcinfo: pg_sys::FunctionCallInfo) -> Answer {
         let (outcomes, differences) = replay(call, &migrations, &schemas, false, |replay| {
             let built = connect(call, |db| facts::read(db, &replay.built(), include));
             let differences = drift::compare(&built, &live).into_iter();
-            let checked = differences.filter(|difference| !difference.is_foreign_key_to(replay.left_out()));
+            let left_out = replay.left_out();
+            let checked = differences.filter(|difference| !difference.is_foreign_key_to(&left_out));
             let with_migration = checked.map(|difference| {
                 let touched = match difference.address {
                     Some(address) => replay.history.last_touched(address),

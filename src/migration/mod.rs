@@ -22,5 +22,6 @@ mod objects;
 mod outcome;
 mod replay;
 mod schemas;
+mod statement;
 mod temporary;
 mod verify;

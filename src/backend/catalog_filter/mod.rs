@@ -14,6 +14,7 @@ use pgrx::pg_sys::{self, Node, Oid, ParamListInfo, PlannedStmt, Query};
 
 use self::hidden::Conditions;
 use super::guard::{ANY_STATEMENT, STATEMENT};
+use super::hook::Hook;
 
 /// Functions that are called without a guard: an error leaves by `longjmp`, through functions of Postgres and those here,
 /// which hold nothing that would need dropping.
@@ -39,43 +40,6 @@ mod unguarded {
         ) -> *mut PlannedStmt;
         pub fn SearchSysCache1(cache: c_int, key: pg_sys::Datum) -> pg_sys::HeapTuple;
         pub fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
-    }
-}
-
-/// A hook, and the one that it was put in front of.
-struct Hook<F: 'static> {
-    /// Another extension may have put its own in front of it, which then goes on calling it.
-    is_installed: Cell<bool>,
-    previous: Cell<Option<F>>,
-}
-
-impl<F: Copy> Hook<F> {
-    const fn new() -> Self {
-        Hook { is_installed: Cell::new(false), previous: Cell::new(None) }
-    }
-
-    /// # Safety
-    /// `place` must be the variable of a hook that calls `self.previous`.
-    unsafe fn install(&self, place: *mut Option<F>, hook: F) {
-        if !self.is_installed.replace(true) {
-            // SAFETY: see above; a backend has one thread.
-            unsafe {
-                self.previous.set(*place);
-                *place = Some(hook);
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for `install`.
-    unsafe fn remove(&self, place: *mut Option<F>, is_ours: impl FnOnce(F) -> bool) {
-        // SAFETY: see above.
-        unsafe {
-            if (*place).is_some_and(is_ours) {
-                *place = self.previous.take();
-                self.is_installed.set(false);
-            }
-        }
     }
 }
 
@@ -135,7 +99,7 @@ unsafe extern "C-unwind" fn plan(
         if !conditions.is_null() && !is_own(source) {
             visit(query.cast(), conditions.cast_mut().cast());
         }
-        match PLAN.with(|hook| hook.previous.get()) {
+        match PLAN.with(|hook| hook.previous()) {
             Some(previous) => previous(query, source, options, params),
             None => unguarded::standard_planner(query, source, options, params),
         }
@@ -210,7 +174,7 @@ const SQL_LANGUAGE: Oid = Oid::from_u32(14);
 unsafe extern "C-unwind" fn is_called(function: Oid) -> bool {
     // SAFETY: a look-up by OID; see `unguarded` about errors.
     unsafe {
-        if IS_CALLED.with(|hook| hook.previous.get()).is_some_and(|previous| previous(function)) {
+        if IS_CALLED.with(|hook| hook.previous()).is_some_and(|previous| previous(function)) {
             return true;
         }
         if CONDITIONS.get().is_null() {

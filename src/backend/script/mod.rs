@@ -11,6 +11,7 @@ use pgrx::{PgList, PgMemoryContexts, pg_sys};
 
 pub use self::kind::Kind;
 pub use self::run::run_script;
+pub use self::targets::ForeignKey;
 use super::guard::{self, PostgresError};
 use super::mismatch::Raised;
 

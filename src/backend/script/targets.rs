@@ -9,11 +9,23 @@ use super::{Script, Statement, as_node, text};
 use pg_sys::NodeTag::*;
 use pg_sys::ObjectType::*;
 
+/// A foreign key to a relation that is not the script's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub target: pg_sys::Oid,
+    /// Its table, without the schema.
+    pub table: String,
+    pub name: String,
+}
+
 /// What [`Script::prepare`] had to leave out of a statement.
 #[derive(Debug, Default)]
 pub struct LeftOut {
-    /// What foreign keys refer to that were left out.
-    pub foreign_keys: Vec<pg_sys::Oid>,
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Names of foreign keys that the statement is about and that were left out before.
+    pub missed: Vec<String>,
+    /// Nothing of the statement remains.
+    pub is_all: bool,
     /// The relation for which the statement must not be run at all.
     pub target: Option<pg_sys::Oid>,
     /// The schema for which it must not be run: it changes privileges or comments in it.
@@ -22,22 +34,22 @@ pub struct LeftOut {
 
 impl Script {
     /// A copy of a statement that can be run within a transaction: without CONCURRENTLY, and without foreign keys to
-    /// relations of others. Made in the subtransaction in which it is run.
-    pub fn prepare(&self, statement: Statement) -> (Statement, LeftOut) {
+    /// relations of others, also those that were left out `before`. Made in the subtransaction in which it is run.
+    pub fn prepare(&self, statement: Statement, before: &[ForeignKey]) -> (Statement, LeftOut) {
         let mut left_out = LeftOut::default();
         // SAFETY: the copy lives as long as the script.
         unsafe {
-            let before = pg_sys::MemoryContextSwitchTo(self.memory.value());
+            let outer = pg_sys::MemoryContextSwitchTo(self.memory.value());
             let tree: *mut pg_sys::RawStmt = guard::copyObjectImpl(statement.tree.cast()).cast();
             let node = (*tree).stmt;
             remove_concurrently(node);
-            remove_foreign_keys(node, &mut left_out);
-            if left_out.target.is_none() {
+            remove_foreign_keys(node, before, &mut left_out);
+            if !left_out.is_all {
                 let is_foreign = if changes_rows(node) { touched::is_not_own } else { touched::is_foreign };
                 left_out.schema = schemas(node).into_iter().find(|name| touched::is_foreign_schema(name));
                 left_out.target = targets(node).into_iter().filter_map(|name| find(name)).find(|&oid| is_foreign(oid));
             }
-            pg_sys::MemoryContextSwitchTo(before);
+            pg_sys::MemoryContextSwitchTo(outer);
             (Statement { tree, ..statement }, left_out)
         }
     }
@@ -103,39 +115,70 @@ unsafe fn remove_concurrently(node: *mut pg_sys::Node) {
 
 /// # Safety
 /// The node must be a valid tree of a statement.
-unsafe fn remove_foreign_keys(node: *mut pg_sys::Node, left_out: &mut LeftOut) {
+unsafe fn remove_foreign_keys(node: *mut pg_sys::Node, before: &[ForeignKey], left_out: &mut LeftOut) {
+    use pg_sys::AlterTableType::{AT_DropConstraint, AT_ValidateConstraint};
+    let is_missed = |table: &str, name: *const core::ffi::c_char| {
+        // SAFETY: names in trees are strings or null.
+        let name = unsafe { text(name) };
+        name.filter(|name| before.iter().any(|key| key.table == table && key.name == *name))
+    };
     // SAFETY: see above; each struct is that of its tag.
     unsafe {
         if let Some(create) = as_node::<pg_sys::CreateStmt>(node, T_CreateStmt) {
-            (*create).tableElts = filtered((*create).tableElts, |element| keeps(element, left_out));
+            let table = text((*(*create).relation).relname).unwrap_or_default();
+            (*create).tableElts = filtered((*create).tableElts, |element| keeps(element, &table, None, left_out));
         } else if let Some(alter) = as_node::<pg_sys::AlterTableStmt>(node, T_AlterTableStmt) {
-            let before = (*alter).cmds;
-            (*alter).cmds = filtered::<pg_sys::AlterTableCmd>(before, |cmd| keeps((*cmd).def, left_out));
-            if (*alter).cmds.is_null() && !before.is_null() {
-                left_out.target = left_out.foreign_keys.pop();
+            let table = text((*(*alter).relation).relname).unwrap_or_default();
+            let all = (*alter).cmds;
+            (*alter).cmds = filtered::<pg_sys::AlterTableCmd>(all, |cmd| {
+                if [AT_DropConstraint, AT_ValidateConstraint].contains(&(*cmd).subtype) {
+                    let missed = is_missed(&table, (*cmd).name);
+                    left_out.missed.extend(missed.iter().cloned());
+                    return missed.is_none();
+                }
+                keeps((*cmd).def, &table, None, left_out)
+            });
+            left_out.is_all = (*alter).cmds.is_null() && !all.is_null();
+        } else if let Some(rename) = as_node::<pg_sys::RenameStmt>(node, T_RenameStmt)
+            && (*rename).renameType == OBJECT_TABCONSTRAINT
+        {
+            let table = text((*(*rename).relation).relname).unwrap_or_default();
+            if let Some(missed) = is_missed(&table, (*rename).subname) {
+                let key = before.iter().find(|key| key.table == table && key.name == missed);
+                let renamed =
+                    key.map(|key| ForeignKey { name: text((*rename).newname).unwrap_or_default(), ..key.clone() });
+                left_out.foreign_keys.extend(renamed);
+                left_out.is_all = true;
             }
         }
     }
 }
 
-/// Whether a part of CREATE or ALTER TABLE remains; takes foreign keys out of columns.
+/// Whether a part of CREATE or ALTER TABLE remains; takes foreign keys out of columns. `column` is the one that a constraint
+/// is written with.
 ///
 /// # Safety
 /// The node must be valid or null.
-unsafe fn keeps(node: *mut pg_sys::Node, left_out: &mut LeftOut) -> bool {
+unsafe fn keeps(node: *mut pg_sys::Node, table: &str, column: Option<&str>, left_out: &mut LeftOut) -> bool {
     // SAFETY: see above; each struct is that of its tag.
     unsafe {
-        if let Some(column) = as_node::<pg_sys::ColumnDef>(node, T_ColumnDef) {
-            (*column).constraints = filtered((*column).constraints, |constraint| keeps(constraint, left_out));
+        if let Some(definition) = as_node::<pg_sys::ColumnDef>(node, T_ColumnDef) {
+            let name = text((*definition).colname);
+            (*definition).constraints =
+                filtered((*definition).constraints, |constraint| keeps(constraint, table, name.as_deref(), left_out));
         }
-        let constraint = as_node::<pg_sys::Constraint>(node, T_Constraint);
-        match constraint.and_then(|constraint| find((*constraint).pktable)) {
-            Some(target) if touched::is_foreign(target) => {
-                left_out.foreign_keys.push(target);
-                false
-            }
-            _ => true,
-        }
+        let Some(constraint) = as_node::<pg_sys::Constraint>(node, T_Constraint) else { return true };
+        let Some(target) = find((*constraint).pktable).filter(|&target| touched::is_foreign(target)) else {
+            return true;
+        };
+        let name = text((*constraint).conname).unwrap_or_else(|| {
+            // As ChooseForeignKeyConstraintNameAddition in tablecmds.c has it.
+            let keys = PgList::<pg_sys::Node>::from_pg((*constraint).fk_attrs);
+            let keys: Vec<String> = keys.iter_ptr().filter_map(|key| string(key)).collect();
+            format!("{table}_{}_fkey", column.map_or_else(|| keys.join("_"), str::to_owned))
+        });
+        left_out.foreign_keys.push(ForeignKey { target, table: table.to_owned(), name });
+        false
     }
 }
 

@@ -91,7 +91,6 @@ fn five_hundred_migrations_replay_in_seconds() {
     let took = start.elapsed();
     let wal: i64 = admin.value("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint - $1", &[&written]);
     println!("500 migrations: {took:.1?}, {} kB of WAL, at most {locks} locks", wal >> 10);
-
 }
 
 #[test]

@@ -93,10 +93,12 @@ SELECT * FROM auth.replay(false,
     'BEGIN; INSERT INTO c VALUES (2); COMMIT; INSERT INTO p VALUES (2)');
 
 -- Others are neither locked nor changed.
-SELECT * FROM auth.replay(true,
+SELECT * FROM auth.replay(false,
     'CREATE TABLE profiles (id uuid PRIMARY KEY REFERENCES auth.users, name text); ALTER TABLE profiles ADD x uuid REFERENCES auth.users (id), ADD y int',
     'SELECT id, name, x, y FROM profiles; SELECT count(*) FROM auth.users',
     'ALTER TABLE profiles ADD FOREIGN KEY (x) REFERENCES auth.users',
+    'ALTER TABLE profiles DROP CONSTRAINT profiles_id_fkey, ADD CONSTRAINT key FOREIGN KEY (id) REFERENCES auth.users ON DELETE CASCADE NOT VALID, DROP y',
+    'ALTER TABLE profiles VALIDATE CONSTRAINT key; ALTER TABLE profiles RENAME CONSTRAINT key TO user_key; ALTER TABLE profiles DROP CONSTRAINT user_key; ALTER TABLE profiles DROP CONSTRAINT profiles_x_fkey; SELECT id, x FROM profiles; ALTER TABLE profiles DROP CONSTRAINT nothing',
     'CREATE TRIGGER t AFTER INSERT ON auth.users EXECUTE FUNCTION suppress_redundant_updates_trigger(); CREATE INDEX ON auth.users (id); INSERT INTO auth.users VALUES (gen_random_uuid())',
     'DO $$BEGIN LOCK TABLE auth.users; END$$; LOCK TABLE pg_class; DELETE FROM pg_proc; ANALYZE',
     'DROP SCHEMA auth CASCADE; DROP FUNCTION auth.replay; GRANT ALL ON SCHEMA auth TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA auth TO PUBLIC; COMMENT ON SCHEMA auth IS ''mine''',
