@@ -21,8 +21,11 @@ fn names(call: &Call, statement: &'static Statement) -> HashSet<String> {
 
 /// What ends the transaction when `transaction_timeout` is over (Postgres 17 and later). Resetting the setting stops it, and
 /// setting it begins it anew.
-#[cfg_attr(any(feature = "pg15", feature = "pg16"), allow(dead_code))]
+#[cfg(not(any(feature = "pg15", feature = "pg16")))]
 struct TransactionTimer(Option<(String, pg_sys::TimestampTz)>);
+
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+struct TransactionTimer;
 
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]
 impl TransactionTimer {
@@ -58,7 +61,7 @@ impl TransactionTimer {
 #[cfg(any(feature = "pg15", feature = "pg16"))]
 impl TransactionTimer {
     fn take() -> Self {
-        TransactionTimer(None)
+        TransactionTimer
     }
 
     fn go_on(&self) {}
