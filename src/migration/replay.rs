@@ -12,33 +12,11 @@ use super::history::{History, Step};
 use super::list::Migration;
 use super::outcome::{Failure, Outcome};
 use super::schemas::Schema;
-use super::statement::{Place, Ran};
+use super::statement::{Place, Ran, Replay};
 use super::temporary;
-use crate::backend::{
-    self, Call, CatalogFilter, ForeignKey, Raised, Script, SessionBefore, Watch, attempt, attempt_or_error,
-};
+use crate::backend::{self, Call, CatalogFilter, Raised, Script, SessionBefore, Watch, attempt, attempt_or_error};
 use crate::error::Error;
 use crate::progress::Progress;
-
-/// A replay in progress: what the migrations have done so far.
-pub struct Replay<'c> {
-    pub(super) call: &'c Call,
-    pub(super) schemas: &'c [Schema],
-    /// The empty copies that were put in place of the schemas.
-    pub(super) copies: Vec<Oid>,
-    pub(super) session: SessionBefore,
-    pub(super) watch: Watch,
-    pub(super) extensions: Extensions,
-    pub history: History,
-    /// The names of the migrations.
-    names: Vec<String>,
-    /// Those that have failed, by number.
-    failed: Vec<usize>,
-    /// Foreign keys that were left out.
-    pub(super) left_out: Vec<ForeignKey>,
-    /// How many locks it may hold, and how many relations it may make.
-    pub(super) most_locks: usize,
-}
 
 /// Runs the migrations in order and returns one outcome per migration that was run, and what `at_end` returns; that is
 /// called while everything that they built is still there.

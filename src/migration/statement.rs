@@ -1,19 +1,42 @@
-//! One statement of a migration in a [`Replay`].
+//! What a replay knows, and how it runs one statement of a migration.
 
 use pgrx::pg_sys::Oid;
 
 use super::deferred;
 use super::extensions::Extensions;
 use super::facts::names_tools_table;
-use super::history::{Name, Step, Wanted};
+use super::history::{History, Name, Step, Wanted};
 use super::objects::{Deed, Named, deeds, identity};
 use super::outcome::Note;
-use super::replay::Replay;
-use crate::backend::{self, Kind, LocksBefore, Raised, Script, ScriptStatement, Touched, attempt_or_error};
+use super::schemas::Schema;
+use crate::backend::{
+    self, Call, ForeignKey, Kind, LocksBefore, Raised, Script, ScriptStatement, SessionBefore, Touched, Watch,
+    attempt_or_error,
+};
 use crate::error::Error;
 
 /// How long a statement waits for a lock, as a value of `lock_timeout`. Those who come later wait behind it.
 const LOCK_TIMEOUT: &str = "100ms";
+
+/// A replay in progress: what the migrations have done so far.
+pub struct Replay<'c> {
+    pub(super) call: &'c Call,
+    pub(super) schemas: &'c [Schema],
+    /// The empty copies that were put in place of the schemas.
+    pub(super) copies: Vec<Oid>,
+    pub(super) session: SessionBefore,
+    pub(super) watch: Watch,
+    pub(super) extensions: Extensions,
+    pub history: History,
+    /// The names of the migrations.
+    pub(super) names: Vec<String>,
+    /// Those that have failed, by number.
+    pub(super) failed: Vec<usize>,
+    /// Foreign keys that were left out.
+    pub(super) left_out: Vec<ForeignKey>,
+    /// How many locks it may hold, and how many relations it may make.
+    pub(super) most_locks: usize,
+}
 
 /// What became of a statement.
 pub enum Ran {

@@ -7,5 +7,6 @@ import './compare_and_set.mjs';
 import './system_prompts.mjs';
 import './migrations.mjs';
 import './drizzle.mjs';
+import './replay.mjs';
 import './verify.mjs';
 import './end.mjs';
