@@ -43,7 +43,13 @@ pub fn attempt<R>(body: impl FnOnce() -> R, keeps: impl FnOnce(&R) -> bool) -> R
 /// Runs `body` in a subtransaction, which is undone unless it returns `Ok`. An error of Postgres becomes a value, unless it
 /// ends the call.
 pub fn attempt_or_error<T, E>(body: impl FnOnce() -> Result<T, E>) -> Result<Result<T, E>, Box<Raised>> {
-    catch_unwind(AssertUnwindSafe(|| attempt(body, Result::is_ok))).map_err(|panic| {
+    or_error(|| attempt(body, Result::is_ok))
+}
+
+/// Runs `body`, which leaves nothing that an error would have to release. An error of Postgres becomes a value, unless it ends
+/// the call.
+pub fn or_error<R>(body: impl FnOnce() -> R) -> Result<R, Box<Raised>> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| {
         match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
             Some(raised) if !raised.ends_the_call() => Box::new(raised),
             _ => resume_unwind(panic),

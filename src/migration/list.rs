@@ -25,6 +25,14 @@ impl Migration {
     }
 }
 
+#[cfg(test)]
+impl Migration {
+    /// Migrations by name and text.
+    pub fn list(list: &[(&str, &str)]) -> Vec<Migration> {
+        list.iter().map(|&(name, sql)| Migration { name: name.to_owned(), sql: sql.to_owned() }).collect()
+    }
+}
+
 /// Reads `p_migrations`, argument number `index` of the call. 22023 if it is not what it must be.
 pub fn migrations(call: &Call, index: usize) -> Result<Vec<Migration>, Error> {
     let json = input::required(call.jsonb_argument(index), "p_migrations")?;
@@ -58,8 +66,7 @@ mod tests {
     #[test]
     fn names_and_texts_in_order() {
         let list = parse(r#"[{"name": "b", "sql": "SELECT 1"}, {"sql": "", "name": "a", "id": 7}]"#).unwrap();
-        let migration = |name: &str, sql: &str| Migration { name: name.to_owned(), sql: sql.to_owned() };
-        assert_eq!(list, [migration("b", "SELECT 1"), migration("a", "")]);
+        assert_eq!(list, Migration::list(&[("b", "SELECT 1"), ("a", "")]));
         assert_eq!(parse("[]").unwrap(), []);
     }
 

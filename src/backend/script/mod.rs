@@ -12,8 +12,9 @@ use pgrx::{PgList, PgMemoryContexts, pg_sys};
 pub use self::kind::Kind;
 pub use self::run::run_script;
 pub use self::targets::ForeignKey;
-use super::guard::{self, PostgresError};
+use super::guard;
 use super::mismatch::Raised;
+use super::subtransaction::or_error;
 
 /// A parsed script.
 pub struct Script {
@@ -55,7 +56,7 @@ impl Script {
         let text = CString::new(sql).expect("texts contain no NUL");
         let mut memory = PgMemoryContexts::new("pg_versioned script");
         // SAFETY: the parser only reads the text, which moves into the result; the trees live in `memory`.
-        let list = caught(|| unsafe { memory.switch_to(|_| guard::raw_parser(text.as_ptr(), PARSE_AS_SCRIPT)) })?;
+        let list = or_error(|| unsafe { memory.switch_to(|_| guard::raw_parser(text.as_ptr(), PARSE_AS_SCRIPT)) })?;
         // SAFETY: the parser returns a list of RawStmt.
         let trees = unsafe { PgList::<pg_sys::RawStmt>::from_pg(list) };
         let statements = trees.iter_ptr().map(|tree| {
@@ -104,16 +105,6 @@ const PARSE_AS_SCRIPT: pg_sys::RawParseMode::Type = pg_sys::RawParseMode::RAW_PA
 pub fn line_and_column(text: &str, character: usize) -> (usize, usize) {
     let before = text.chars().take(character.saturating_sub(1));
     before.fold((1, 1), |(line, column), c| if c == '\n' { (line + 1, 1) } else { (line, column + 1) })
-}
-
-/// Runs `body`, which calls a function of Postgres that holds nothing which an error would have to release.
-fn caught<R>(body: impl FnOnce() -> R) -> Result<R, Box<Raised>> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|panic| {
-        match panic.downcast_ref::<PostgresError>().map(PostgresError::raised) {
-            Some(raised) if !raised.ends_the_call() => Box::new(raised),
-            _ => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 /// The text of a C string that may be null.

@@ -166,8 +166,7 @@ mod tests {
     }
 
     fn findings(list: &[(&str, &str)], rows: &[Row]) -> Vec<(String, &'static str)> {
-        let migrations: Vec<Migration> =
-            list.iter().map(|(name, sql)| Migration { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect();
+        let migrations = Migration::list(list);
         let listed = listed(&migrations).unwrap();
         report(&listed, rows).findings("t").into_iter().map(|found| (found.name, found.kind)).collect()
     }

@@ -119,8 +119,7 @@ mod tests {
     }
 
     fn findings(list: &[(&str, &str)], rows: &[Row]) -> Vec<(String, &'static str, String)> {
-        let migrations: Vec<Migration> =
-            list.iter().map(|(name, sql)| Migration { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect();
+        let migrations = Migration::list(list);
         let listed = listed(&migrations).unwrap();
         report(&listed, rows).findings("t").into_iter().map(|found| (found.name, found.kind, found.detail)).collect()
     }
